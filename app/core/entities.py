@@ -1,0 +1,201 @@
+"""Immutable facts about the market, each known by its natural key."""
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+from enum import StrEnum
+
+from app.core.date_time import Timestamp
+
+
+class Timeframe(StrEnum):
+    """The length of a bar. Intraday bars follow the Moscow wall clock; longer ones begin at Moscow midnight."""
+
+    M1 = "M1"
+    M10 = "M10"
+    H1 = "H1"
+    D1 = "D1"
+    W1 = "W1"
+    MN1 = "MN1"
+    Q1 = "Q1"
+
+    @property
+    def interval(self) -> int:
+        """The number by which ISS knows it."""
+        return _INTERVALS[self]
+
+    @property
+    def step(self) -> timedelta | None:
+        """The constant length of an intraday bar; None where the calendar decides."""
+        return _STEPS.get(self)
+
+    def floor(self, moment: Timestamp) -> Timestamp:
+        """Return the beginning of the bar that holds the moment."""
+        wall = moment.moscow
+        if step := self.step:
+            offset = wall.utcoffset() or timedelta()
+            seconds = int(step.total_seconds())
+            local = moment.unix + int(offset.total_seconds())
+            return Timestamp.from_unix(moment.unix - local % seconds)
+        return Timestamp.midnight(self._first_day(wall.date()))
+
+    def ceil(self, moment: Timestamp) -> Timestamp:
+        """Return the moment if a bar begins there, else the beginning of the next bar."""
+        floor = self.floor(moment)
+        return floor if floor == moment else self.after(floor)
+
+    def after(self, begin: Timestamp) -> Timestamp:
+        """Return the end of the bar that begins here, which is the beginning of the next slot."""
+        if step := self.step:
+            return begin + step
+        day = begin.moscow.date() + _LONGER_THAN[self]
+        return Timestamp.midnight(self._first_day(day))
+
+    def _first_day(self, day: date) -> date:
+        match self:
+            case Timeframe.W1:
+                return day - timedelta(days=day.weekday())
+            case Timeframe.MN1:
+                return day.replace(day=1)
+            case Timeframe.Q1:
+                return day.replace(month=(day.month - 1) // 3 * 3 + 1, day=1)
+            case _:
+                return day
+
+
+_INTERVALS = {
+    Timeframe.M1: 1,
+    Timeframe.M10: 10,
+    Timeframe.H1: 60,
+    Timeframe.D1: 24,
+    Timeframe.W1: 7,
+    Timeframe.MN1: 31,
+    Timeframe.Q1: 4,
+}
+_STEPS = {
+    Timeframe.M1: timedelta(minutes=1),
+    Timeframe.M10: timedelta(minutes=10),
+    Timeframe.H1: timedelta(hours=1),
+}
+_LONGER_THAN = {  # from the first day of a bar, so many days later lies in the next bar
+    Timeframe.D1: timedelta(days=1),
+    Timeframe.W1: timedelta(days=7),
+    Timeframe.MN1: timedelta(days=31),
+    Timeframe.Q1: timedelta(days=92),
+}
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Security:
+    """A security on a board of the exchange."""
+
+    ticker: str
+    board: str
+
+    def __str__(self) -> str:
+        """Write it as people ask for it: `TQBR:SBER`."""
+        return f"{self.board}:{self.ticker}"
+
+
+@dataclass(frozen=True, slots=True)
+class SecurityCard:
+    """What the exchange says of a security; it travels beside the identity and is no part of it."""
+
+    security: Security
+    engine: str
+    market: str
+    name: str = ""
+    short_name: str = ""
+    isin: str | None = None
+    kind: str | None = None
+    decimals: int | None = None
+    is_traded: bool = True
+    is_primary: bool = False
+    listed_from: date | None = None
+    listed_till: date | None = None
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Series:
+    """The candles of one security in one timeframe."""
+
+    security: Security
+    timeframe: Timeframe
+
+    def __str__(self) -> str:
+        return f"{self.security} {self.timeframe}"
+
+
+@dataclass(frozen=True, slots=True)
+class Candle:
+    """One bar. `timestamp` is its beginning; prices are doubles exactly as ISS sends them.
+
+    Volume is in units (shares, bonds, contracts), value in the quote currency. A bar that still forms is not final.
+    """
+
+    security: Security
+    timeframe: Timeframe
+    timestamp: Timestamp
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+    value: float
+    is_final: bool = True
+
+    @property
+    def series(self) -> Series:
+        return Series(self.security, self.timeframe)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class CandleSpan:
+    """A half-open period `[time_from, time_till)` for which every candle of the exchange is stored."""
+
+    security: Security
+    timeframe: Timeframe
+    time_from: Timestamp
+    time_till: Timestamp
+
+    @property
+    def series(self) -> Series:
+        return Series(self.security, self.timeframe)
+
+
+@dataclass(frozen=True, slots=True)
+class CandleRevision:
+    """The values of a final candle before the exchange changed them; `revision` counts from 1 for each candle."""
+
+    candle: Candle
+    revision: int
+    reason: str
+    superseded_at: Timestamp
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantinedRow:
+    """A row of an answer that failed its checks. `begin` is the slot it claims, which stays uncovered."""
+
+    series: Series
+    begin: Timestamp
+    raw: str
+    reason: str
+    seen_at: Timestamp
+    attempts: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesState:
+    """What the store knows about a series besides its candles and spans.
+
+    `followed_from`: what should be stored begins here; None when nobody follows the series any more.
+    `watermark`: bars that end at or before it can be final. `as_of`: when the freshest committed answer was given.
+    `version` rises with any change, `history_version` when covered candles change or lose their coverage.
+    """
+
+    series: Series
+    followed_from: Timestamp | None = None
+    watermark: Timestamp | None = None
+    as_of: Timestamp | None = None
+    version: int = 0
+    history_version: int = 0

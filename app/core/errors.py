@@ -1,0 +1,86 @@
+"""Everything that can go wrong, by what the caller can do about it.
+
+CandleServiceError
+├── InputError                what was asked makes no sense: names the field and the way out
+├── NotFoundError
+│   ├── SecurityNotFoundError     the exchange, or the store, does not know this security
+│   └── SeriesNotFoundError       nobody follows this series
+├── SourceError               the exchange failed us
+│   ├── SourceUnavailableError    it did not answer, or asked for patience: tried again, may pass
+│   ├── SourceBadAnswerError      it answered something that is no answer (HTML, cut, not JSON): tried again
+│   ├── SourceSchemaError         the answer lost a column or a block we need: no sense in trying again
+│   └── SourceRefusedError        it refused this very request (4xx, redirect, bad certificate)
+└── StorageError              the store failed us
+    ├── StorageUnavailableError   cannot be reached, or went away
+    ├── StorageBusyError          another writer held the SQLite file longer than the patience
+    ├── SchemaMismatchError       its tables are older or newer than this program
+    └── SourceMismatchError       it was filled from another source
+"""
+
+
+class CandleServiceError(Exception):
+    """The root: one sentence for people, no traceback needed."""
+
+
+class InputError(CandleServiceError):
+    """What was asked makes no sense. `field` is the name by which the caller gave it."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class NotFoundError(CandleServiceError):
+    """What was asked for is not there."""
+
+
+class SecurityNotFoundError(NotFoundError):
+    """The exchange, or the store, does not know this security."""
+
+
+class SeriesNotFoundError(NotFoundError):
+    """Nobody follows this series."""
+
+
+class SourceError(CandleServiceError):
+    """The exchange failed us."""
+
+
+class SourceUnavailableError(SourceError):
+    """The exchange did not answer, or asked for patience (`retry_after`, seconds)."""
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class SourceBadAnswerError(SourceError):
+    """The exchange answered something that is no answer."""
+
+
+class SourceSchemaError(SourceError):
+    """The answer lost a column or a block we need."""
+
+
+class SourceRefusedError(SourceError):
+    """The exchange refused this very request."""
+
+
+class StorageError(CandleServiceError):
+    """The store failed us."""
+
+
+class StorageUnavailableError(StorageError):
+    """The store cannot be reached, or went away."""
+
+
+class StorageBusyError(StorageError):
+    """Another writer held the store longer than the patience."""
+
+
+class SchemaMismatchError(StorageError):
+    """The store's tables are older or newer than this program."""
+
+
+class SourceMismatchError(StorageError):
+    """The store was filled from another source."""

@@ -1,0 +1,98 @@
+"""What the core asks of the exchange, of time, and of the loader between exchange and store."""
+
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Protocol
+
+from app.core.date_time import Timestamp
+from app.core.entities import QuarantinedRow, Security, SecurityCard, Series, Timeframe
+from app.core.pages import CandlePage
+from app.core.spans import Period
+
+
+class IClock(Protocol):
+    """The time by which sessions, watermarks and schedules are decided. Timeouts are monotonic and not its business."""
+
+    async def now(self) -> Timestamp: ...
+
+
+@dataclass(frozen=True, slots=True)
+class SourcePage:
+    """One checked page of an answer.
+
+    `candles` continue the page before and lie inside the asked period; none is final yet.
+    `as_of`: when the source knew this, the earlier of our clock before the first request and the answer's own date.
+    `rejected`: rows that failed their checks, one a slot. `is_last`: the source showed that nothing follows.
+    `is_short`: fewer rows than the source puts on a full page, so that probably nothing follows.
+    """
+
+    candles: CandlePage
+    as_of: Timestamp
+    rejected: Sequence[QuarantinedRow] = ()
+    is_short: bool = False
+    is_last: bool = False
+
+
+class IMarketDataAdapter(Protocol):
+    """The exchange. Any failure of it is raised as SourceError."""
+
+    @property
+    def source(self) -> str:
+        """The name by which a store remembers who filled it."""
+
+    @property
+    def delay(self) -> timedelta:
+        """By how much its answers trail the market."""
+
+    async def card(self, security: Security, /) -> SecurityCard:
+        """Look a security up; SecurityNotFoundError says on which boards the ticker trades instead."""
+
+    async def borders(self, card: SecurityCard, /) -> Mapping[Timeframe, Period]:
+        """Return from the first candle to the end of the last one's slot, for each timeframe that has any."""
+
+    def candles(self, card: SecurityCard, timeframe: Timeframe, period: Period) -> AsyncIterator[SourcePage]:
+        """Read the candles that begin in the period, oldest first, page by page; at least one page comes.
+
+        Each page costs a request when it is asked for: who has enough stops iterating. Leaving off before `is_last`
+        means that more may follow.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A period of a series that should be stored, both ends aligned to the timeframe."""
+
+    series: Series
+    period: Period
+
+
+@dataclass(frozen=True, slots=True)
+class LoadProgress:
+    """One committed step: so much of the missing time was read, so many candles were in it."""
+
+    series: Series
+    period: Period
+    rows: int
+
+
+@dataclass(slots=True)
+class LoadOutcome:
+    """What an update did. `failures` names what ended the load of a series; `rows` counts candles written."""
+
+    rows: dict[Series, int] = field(default_factory=dict)
+    revised: dict[Series, int] = field(default_factory=dict)
+    quarantined: dict[Series, int] = field(default_factory=dict)
+    failures: dict[Series, Exception] = field(default_factory=dict)
+
+
+class IMarketDataLoader(Protocol):
+    """Turns gaps into candles and spans."""
+
+    async def missing(self, wishes: Iterable[Wish], /) -> Sequence[Wish]:
+        """Return the parts of the wishes that no span covers."""
+
+    async def load(
+        self, wishes: Iterable[Wish], /, *, on_progress: Callable[[LoadProgress], None] | None = None
+    ) -> LoadOutcome:
+        """Load what is missing of the wishes. A series that fails is named in the outcome and stops nobody else."""

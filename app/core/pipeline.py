@@ -1,0 +1,73 @@
+"""Bounded producers and consumers: the one owner of `asyncio.Queue`."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable
+from typing import TypeVar
+
+Item = TypeVar("Item")
+
+
+class _End:
+    """Marks the end of a source in its queue."""
+
+
+_END = _End()
+
+
+async def pump(
+    sources: Iterable[AsyncIterable[Item]],
+    sink: Callable[[Item], Awaitable[None]],
+    *,
+    workers: int,
+    depth: int,
+    tolerate: tuple[type[Exception], ...] = (),
+) -> list[tuple[AsyncIterable[Item], Exception]]:
+    """Move every item of every source into the sink.
+
+    Items of one source reach the sink in order, one at a time; up to `workers` sources run at once, each with at most
+    `depth` items waiting: a full queue holds its producer back.
+
+    A failure of a tolerated kind, raised by a source or by the sink for one of its items, ends that source alone and is
+    returned with it. Any other failure cancels everything and is raised (in an ExceptionGroup).
+    """
+    waiting = iter(sources)
+    failures: list[tuple[AsyncIterable[Item], Exception]] = []
+
+    async def lane() -> None:
+        for source in waiting:
+            try:
+                await _drain(source, sink, depth)
+            except* tolerate as group:
+                failures.append((source, _first(group)))
+
+    async with asyncio.TaskGroup() as lanes:
+        for _ in range(workers):
+            lanes.create_task(lane())
+    return failures
+
+
+async def _drain(source: AsyncIterable[Item], sink: Callable[[Item], Awaitable[None]], depth: int) -> None:
+    queue: asyncio.Queue[Item | _End] = asyncio.Queue(depth)
+
+    async def produce() -> None:
+        items = aiter(source)
+        try:
+            async for item in items:
+                await queue.put(item)
+        finally:
+            if isinstance(items, AsyncGenerator):
+                await items.aclose()
+        await queue.put(_END)
+
+    async def consume() -> None:
+        while not isinstance(item := await queue.get(), _End):
+            await sink(item)
+
+    async with asyncio.TaskGroup() as pair:
+        pair.create_task(produce())
+        pair.create_task(consume())
+
+
+def _first(group: BaseExceptionGroup[Exception]) -> Exception:
+    error = group.exceptions[0]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error
