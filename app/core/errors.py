@@ -26,6 +26,7 @@ class InputError(CandleServiceError):
     """What was asked makes no sense. `field` is the name by which the caller gave it."""
 
     def __init__(self, field: str, message: str) -> None:
+        """Name the field, and say what would be right."""
         super().__init__(message)
         self.field = field
 
@@ -50,12 +51,17 @@ class SourceUnavailableError(SourceError):
     """The exchange did not answer, or asked for patience (`retry_after`, seconds)."""
 
     def __init__(self, message: str, retry_after: float | None = None) -> None:
+        """Say what happened, and the patience asked for in seconds."""
         super().__init__(message)
         self.retry_after = retry_after
 
 
 class SourceBadAnswerError(SourceError):
     """The exchange answered something that is no answer."""
+
+
+class SourceShiftError(SourceError):
+    """Rows already read changed or vanished before the next page was asked for."""
 
 
 class SourceSchemaError(SourceError):

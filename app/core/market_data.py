@@ -1,6 +1,6 @@
 """What the core asks of the exchange, of time, and of the loader between exchange and store."""
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol
@@ -25,6 +25,7 @@ class SourcePage:
     `as_of`: when the source knew this, the earlier of our clock before the first request and the answer's own date.
     `rejected`: rows that failed their checks, one a slot. `is_last`: the source showed that nothing follows.
     `is_short`: fewer rows than the source puts on a full page, so that probably nothing follows.
+    `conflicts`: how many candles came with two different values; the later row is in the page.
     """
 
     candles: CandlePage
@@ -32,6 +33,7 @@ class SourcePage:
     rejected: Sequence[QuarantinedRow] = ()
     is_short: bool = False
     is_last: bool = False
+    conflicts: int = 0
 
 
 class IMarketDataAdapter(Protocol):
@@ -51,7 +53,7 @@ class IMarketDataAdapter(Protocol):
     async def borders(self, card: SecurityCard, /) -> Mapping[Timeframe, Period]:
         """Return from the first candle to the end of the last one's slot, for each timeframe that has any."""
 
-    def candles(self, card: SecurityCard, timeframe: Timeframe, period: Period) -> AsyncIterator[SourcePage]:
+    def candles(self, card: SecurityCard, timeframe: Timeframe, period: Period) -> AsyncGenerator[SourcePage]:
         """Read the candles that begin in the period, oldest first, page by page; at least one page comes.
 
         Each page costs a request when it is asked for: who has enough stops iterating. Leaving off before `is_last`
@@ -68,12 +70,21 @@ class Wish:
 
 
 @dataclass(frozen=True, slots=True)
-class LoadProgress:
-    """One committed step: so much of the missing time was read, so many candles were in it."""
+class LoadStep:
+    """One committed batch: the period it covered, and how many candles were in it."""
 
     series: Series
     period: Period
     rows: int
+
+
+class ILoadProgress(Protocol):
+    """Who wants to watch a load."""
+
+    def begin(self, missing: Sequence[Wish], /) -> None:
+        """Take what is missing, before the first request."""
+
+    def advance(self, step: LoadStep, /) -> None: ...
 
 
 @dataclass(slots=True)
@@ -83,6 +94,7 @@ class LoadOutcome:
     rows: dict[Series, int] = field(default_factory=dict)
     revised: dict[Series, int] = field(default_factory=dict)
     quarantined: dict[Series, int] = field(default_factory=dict)
+    conflicts: dict[Series, int] = field(default_factory=dict)
     failures: dict[Series, Exception] = field(default_factory=dict)
 
 
@@ -92,7 +104,5 @@ class IMarketDataLoader(Protocol):
     async def missing(self, wishes: Iterable[Wish], /) -> Sequence[Wish]:
         """Return the parts of the wishes that no span covers."""
 
-    async def load(
-        self, wishes: Iterable[Wish], /, *, on_progress: Callable[[LoadProgress], None] | None = None
-    ) -> LoadOutcome:
+    async def load(self, wishes: Iterable[Wish], /, *, progress: ILoadProgress | None = None) -> LoadOutcome:
         """Load what is missing of the wishes. A series that fails is named in the outcome and stops nobody else."""

@@ -52,10 +52,10 @@ class CandlePage(Sequence[Candle]):
         begins, finals = array("q"), bytearray()
         prices = [array("d") for _ in range(6)]
         for page in pages:
-            begins += page.begins
-            finals += page.finals
+            begins.extend(page.begins)
+            finals.extend(page.finals)
             for column, more in zip(prices, page.prices, strict=True):
-                column += more
+                column.extend(more)
         return cls._of(series, begins, prices, bytes(finals))
 
     @classmethod

@@ -21,24 +21,24 @@ async def pump(
     workers: int,
     depth: int,
     tolerate: tuple[type[Exception], ...] = (),
-) -> list[tuple[AsyncIterable[Item], Exception]]:
+) -> dict[int, Exception]:
     """Move every item of every source into the sink.
 
     Items of one source reach the sink in order, one at a time; up to `workers` sources run at once, each with at most
     `depth` items waiting: a full queue holds its producer back.
 
     A failure of a tolerated kind, raised by a source or by the sink for one of its items, ends that source alone and is
-    returned with it. Any other failure cancels everything and is raised (in an ExceptionGroup).
+    returned under the source's position. Any other failure cancels everything and is raised (in an ExceptionGroup).
     """
-    waiting = iter(sources)
-    failures: list[tuple[AsyncIterable[Item], Exception]] = []
+    waiting = iter(enumerate(sources))
+    failures: dict[int, Exception] = {}
 
     async def lane() -> None:
-        for source in waiting:
+        for position, source in waiting:
             try:
                 await _drain(source, sink, depth)
             except* tolerate as group:
-                failures.append((source, _first(group)))
+                failures[position] = _first(group)
 
     async with asyncio.TaskGroup() as lanes:
         for _ in range(workers):

@@ -1,0 +1,86 @@
+"""The composition root: settings in, a working service out. Every door and every test enters here."""
+
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+from app.core.entities import Timeframe
+from app.core.market_data import IClock, IMarketDataAdapter, IMarketDataLoader
+from app.core.reconciliation import Rules
+from app.core.repository import IStorage
+from app.market_data_adapter.clock import SourceClock, SystemClock
+from app.market_data_adapter.iss import Budget, IssClient, Patience
+from app.market_data_adapter.moex import MoexAdapter
+from app.market_data_loader import MarketDataLoader
+from app.repository.migrate import migrate
+from app.repository.sql import SqlStorage
+from app.settings import Settings
+from app.use_cases.create_security import Since
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """The core with its outside plugged in."""
+
+    settings: Settings
+    storage: IStorage
+    adapter: IMarketDataAdapter
+    loader: IMarketDataLoader
+    clock: IClock
+
+    async def since(self, timeframes: Collection[Timeframe] = (), since: Since | None = None) -> dict[Timeframe, Since]:
+        """Fill in what a caller left open: which timeframes to follow, and from when."""
+        now = await self.clock.now()
+        return {
+            timeframe: since or now - self.settings.default_since(timeframe)
+            for timeframe in timeframes or self.settings.default_timeframes
+        }
+
+
+@asynccontextmanager
+async def bootstrap(
+    settings: Settings,
+    *,
+    wrap_storage: Callable[[IStorage], IStorage] = lambda storage: storage,
+    wrap_adapter: Callable[[IMarketDataAdapter], IMarketDataAdapter] = lambda adapter: adapter,
+) -> AsyncIterator[Service]:
+    """Open everything, give the service, close everything.
+
+    An SQLite store migrates itself; a PostgreSQL one with other tables than this program's is refused. The wrappers
+    let tests put themselves between the core and the outside.
+    """
+    if settings.database_url.startswith("sqlite"):
+        await migrate(settings.database_url)
+    client = _client(settings)
+    storage = SqlStorage.open(settings.database_url)
+    try:
+        await storage.check(settings.source)
+        clock = SystemClock() if settings.clock == "system" else SourceClock(client)
+        delay = timedelta(seconds=settings.iss_delay)
+        adapter = wrap_adapter(MoexAdapter(client, clock, source=settings.source, delay=delay))
+        store = wrap_storage(storage)
+        yield Service(settings, store, adapter, _loader(settings, store, adapter, clock), clock)
+    finally:
+        await client.close()
+        await storage.close()
+
+
+def _client(settings: Settings) -> IssClient:
+    return IssClient(
+        settings.iss_url,
+        budget=Budget(settings.iss_concurrency, settings.iss_rate),
+        patience=Patience(
+            settings.iss_total_timeout,
+            settings.iss_connect_timeout,
+            settings.iss_read_timeout,
+            settings.iss_attempts,
+            settings.iss_patience,
+            settings.iss_max_body,
+        ),
+    )
+
+
+def _loader(settings: Settings, storage: IStorage, adapter: IMarketDataAdapter, clock: IClock) -> MarketDataLoader:
+    rules = Rules(adapter.delay, timedelta(seconds=settings.final_margin), timedelta(seconds=settings.settle))
+    return MarketDataLoader(storage, adapter, clock, rules=rules, workers=settings.load_workers)

@@ -1,0 +1,151 @@
+"""The Moscow Exchange as a source of candles."""
+
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from urllib.parse import quote
+
+from app.core.date_time import Timestamp
+from app.core.entities import Candle, QuarantinedRow, Security, SecurityCard, Series, Timeframe
+from app.core.errors import SecurityNotFoundError, SourceBadAnswerError, SourceShiftError
+from app.core.market_data import IClock, SourcePage
+from app.core.pages import CandlePage
+from app.core.spans import Period
+from app.market_data_adapter.iss import IssClient
+from app.market_data_adapter.parsing import CANDLE_COLUMNS, ParsedPage, parse_borders, parse_candles, parse_cards
+
+PAGE_ROWS = 500
+"""Rows on a full page of ISS; it has no cursor and says nothing of a next page."""
+
+_CANDLES = {"iss.meta": "off", "iss.only": "candles", "candles.columns": ",".join(CANDLE_COLUMNS)}
+
+
+class MoexAdapter:
+    """Reads ISS. Pages continue from the last row of the page before, which is read again and must not have moved."""
+
+    def __init__(self, client: IssClient, clock: IClock, *, source: str, delay: timedelta) -> None:
+        """Take the way to ISS, our clock, the source's name for the store, and by how much its answers trail."""
+        self.source = source
+        self.delay = delay
+        self._client = client
+        self._clock = clock
+
+    async def card(self, security: Security, /) -> SecurityCard:
+        cards, _ = await self._client.get(
+            f"/iss/securities/{security.ticker}.json",
+            {"iss.meta": "off"},
+            lambda body: parse_cards(body, security.ticker),
+        )
+        for card in cards:
+            if card.security == security:
+                return card
+        if not cards:
+            raise SecurityNotFoundError(f"the exchange knows no {security.ticker}: check the ticker")
+        boards = ", ".join(card.security.board for card in cards if card.is_traded) or "no board any more"
+        raise SecurityNotFoundError(f"{security.ticker} is not on board {security.board}: it trades on {boards}")
+
+    async def borders(self, card: SecurityCard, /) -> Mapping[Timeframe, Period]:
+        borders, _ = await self._client.get(f"{_path(card)}/candleborders.json", {"iss.meta": "off"}, parse_borders)
+        return borders
+
+    async def candles(self, card: SecurityCard, timeframe: Timeframe, period: Period) -> AsyncGenerator[SourcePage]:
+        series = Series(card.security, timeframe)
+        started = await self._clock.now()
+        as_of: Timestamp | None = None
+        edge = _Edge()
+        while True:
+            answer, given_at = await self._ask(card, series, Period(edge.moment or period.time_from, period.time_till))
+            as_of = as_of or min(started, given_at or started)
+            last = answer.last_begin
+            is_short = answer.raw_count < PAGE_ROWS
+            is_last = last is None or last == edge.begin or _slot_end(last, timeframe) >= period.time_till
+            if last is not None and not is_last and last < (edge.moment or period.time_from).unix:
+                raise SourceBadAnswerError(f"{series}: the exchange answers what lies before the asked {period}")
+            fresh = edge.continued(answer, period, settled_before=as_of - self.delay)
+            held = not (is_last or is_short)
+            yield SourcePage(
+                fresh[:-1] if held and _ends_at(fresh, last) else fresh,
+                as_of,
+                _quarantined(answer, series, edge.after(period), as_of),
+                is_short=is_short,
+                is_last=is_last,
+                conflicts=answer.conflicts,
+            )
+            if is_last or last is None:
+                return
+            edge = _Edge(last, answer.candles[-1] if _ends_at(answer.candles, last) else None, is_given=not held)
+
+    async def _ask(self, card: SecurityCard, series: Series, period: Period) -> tuple[ParsedPage, Timestamp | None]:
+        """Read one page; one that gives two values for a candle is asked for once more, then its later row wins."""
+        query = _CANDLES | {
+            "interval": str(series.timeframe.interval),
+            "from": _wall(period.time_from),
+            "till": _wall(period.time_till - timedelta(seconds=1)),  # inclusive on the other side
+        }
+        for _ in range(2):
+            answer = await self._client.get(
+                f"{_path(card)}/candles.json", query, lambda body: parse_candles(body, series)
+            )
+            if not answer[0].conflicts:
+                break
+        return answer
+
+
+@dataclass(frozen=True, slots=True)
+class _Edge:
+    """The last row read so far: where it begins, what it was (None if it was rejected), and whether it was given on."""
+
+    begin: int | None = None
+    candle: Candle | None = None
+    is_given: bool = False
+
+    @property
+    def moment(self) -> Timestamp | None:
+        return None if self.begin is None else Timestamp.from_unix(self.begin)
+
+    def after(self, period: Period) -> Period:
+        """Return the part of the period behind this row."""
+        return period if self.begin is None else Period(Timestamp.from_unix(self.begin + 1), period.time_till)
+
+    def continued(self, answer: ParsedPage, period: Period, *, settled_before: Timestamp) -> CandlePage:
+        """Return the candles to give on; SourceShiftError if this row, read again, is gone or has changed.
+
+        A bar that may still form is allowed to change.
+        """
+        if self.moment is None or self.candle is None:
+            return answer.candles.between(self.after(period).time_from, period.time_till)
+        again = answer.candles.between(self.moment, period.time_till)
+        may_change = self.candle.timeframe.after(self.candle.timestamp) > settled_before
+        if not again or (again[0] != self.candle and not (may_change and again[0].timestamp == self.moment)):
+            raise SourceShiftError(f"{self.candle.series}: the candle of {self.moment} moved while pages were read")
+        return again[1:] if self.is_given else again
+
+
+def _path(card: SecurityCard) -> str:
+    security = card.security
+    return (
+        f"/iss/engines/{card.engine}/markets/{card.market}/boards/{security.board}/securities/{quote(security.ticker)}"
+    )
+
+
+def _wall(moment: Timestamp) -> str:
+    return moment.moscow.strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _slot_end(begin: int, timeframe: Timeframe) -> Timestamp:
+    return timeframe.after(timeframe.floor(Timestamp.from_unix(begin)))
+
+
+def _ends_at(page: CandlePage, begin: int | None) -> bool:
+    return bool(page) and page.begins[-1] == begin
+
+
+def _quarantined(answer: ParsedPage, series: Series, period: Period, seen_at: Timestamp) -> list[QuarantinedRow]:
+    """One row a slot, of those slots that have no good row either."""
+    good = set(answer.candles.begins)
+    rows = {row.begin: row for row in answer.rejected if row.begin not in good}
+    return [
+        QuarantinedRow(series, slot, row.raw, row.reason, seen_at)
+        for begin, row in sorted(rows.items())
+        if (slot := Timestamp.from_unix(begin)) in period
+    ]

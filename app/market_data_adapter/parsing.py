@@ -1,0 +1,245 @@
+"""Answers of ISS -> pages of candles and cards. Pure: bytes in, checked values out."""
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from functools import lru_cache
+from itertools import pairwise
+from math import inf
+from typing import Any
+
+import msgspec
+
+from app.core.date_time import Timestamp
+from app.core.entities import Security, SecurityCard, Series, Timeframe
+from app.core.errors import SourceBadAnswerError, SourceSchemaError
+from app.core.pages import CandlePage
+from app.core.spans import Period
+
+CANDLE_COLUMNS = ("begin", "open", "high", "low", "close", "volume", "value")
+_DAY = 86_400
+_CLOCK = re.compile(r"([01]\d|2[0-3]):([0-5]\d):([0-5]\d)", re.ASCII)
+
+Values = tuple[str, float, float, float, float, float, float]
+"""A row as it comes, in the order of CANDLE_COLUMNS."""
+Row = tuple[int, float, float, float, float, float, float]
+"""The same with its beginning in unix seconds."""
+
+
+class _Block(msgspec.Struct):
+    columns: list[str]
+    data: msgspec.Raw
+
+
+_envelope: msgspec.json.Decoder[dict[str, msgspec.Raw]] = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_block = msgspec.json.Decoder(_Block)
+_typed_rows = msgspec.json.Decoder(list[Values])
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A row that failed a check: the beginning of its slot, the row as it came, and why."""
+
+    begin: int
+    raw: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedPage:
+    """The rows of one answer: ascending, equal repeats folded.
+
+    `raw_count` is how many rows came, `conflicts` how many beginnings came with different values: the later row won.
+    `last_begin` is the greatest beginning of all rows, rejected ones too; None for an empty answer.
+    """
+
+    candles: CandlePage
+    rejected: Sequence[Rejected]
+    raw_count: int
+    conflicts: int
+    last_begin: int | None
+
+
+def parse_candles(body: bytes, series: Series) -> ParsedPage:
+    """Read a `candles` answer.
+
+    A row whose numbers fail the checks is rejected by itself; one whose `begin` cannot be read spoils the answer,
+    for nobody knows which slot it meant. Raises SourceBadAnswerError or SourceSchemaError.
+    """
+    columns, data = _read_block(body, "candles")
+    rows, rejected = _read_rows(columns, data, series.timeframe)
+    good = []
+    for row in rows:
+        if reason := _complaint(row, series.timeframe):
+            rejected.append(Rejected(_slot(row[0], series.timeframe), repr(row), reason))
+        else:
+            good.append(row)
+    kept, conflicts = _fold(good)
+    begins = [row[0] for row in good] + [row.begin for row in rejected]
+    return ParsedPage(
+        CandlePage.from_rows(series, ((*row, 0) for row in kept)),
+        rejected,
+        len(good) + len(rejected),
+        conflicts,
+        max(begins, default=None),
+    )
+
+
+def parse_borders(body: bytes) -> Mapping[Timeframe, Period]:
+    """Read a `borders` block: from the first candle to the end of the last one's slot, by timeframe."""
+    by_interval = {timeframe.interval: timeframe for timeframe in Timeframe}
+    borders = {}
+    for row in _read_table(body, "borders", ("begin", "end", "interval")):
+        if (timeframe := by_interval.get(row["interval"])) and row["begin"] and row["end"]:
+            first, last = (Timestamp.from_unix(unix_of(str(row[name]))) for name in ("begin", "end"))
+            borders[timeframe] = Period(timeframe.floor(first), timeframe.after(timeframe.floor(last)))
+    return borders
+
+
+def parse_cards(body: bytes, ticker: str) -> list[SecurityCard]:
+    """Read the card of a security: one entry for each board it trades or traded on; none for an unknown one."""
+    described = {row["name"]: row["value"] for row in _read_table(body, "description", ("name", "value"))}
+    names = ("boardid", "engine", "market", "is_traded", "is_primary", "decimals", "listed_from", "listed_till")
+    return [
+        SecurityCard(
+            Security(ticker, str(row["boardid"]).upper()),
+            engine=row["engine"],
+            market=row["market"],
+            name=described.get("NAME") or "",
+            short_name=described.get("SHORTNAME") or "",
+            isin=described.get("ISIN"),
+            kind=described.get("TYPE"),
+            decimals=row["decimals"],
+            is_traded=bool(row["is_traded"]),
+            is_primary=bool(row["is_primary"]),
+            listed_from=_date(row["listed_from"]),
+            listed_till=_date(row["listed_till"]),
+        )
+        for row in _read_table(body, "boards", names)
+    ]
+
+
+def unix_of(wall: str) -> int:
+    """Turn a Moscow wall time `YYYY-MM-DD HH:MM:SS` into unix seconds; ValueError if it is none."""
+    midnight = _midnight(wall[:10])
+    if wall[10:11] != " ":
+        raise ValueError(f"{wall!r} is no YYYY-MM-DD HH:MM:SS")
+    if midnight is None:
+        return Timestamp.from_moscow(datetime.fromisoformat(wall)).unix
+    return midnight + _seconds(wall[11:])
+
+
+@lru_cache(maxsize=16_384)
+def _midnight(day: str) -> int | None:
+    """Return the beginning of a Moscow day; None for a day on which the clocks were changed."""
+    first = Timestamp.midnight(date.fromisoformat(day))
+    next_day = Timestamp.midnight(date.fromisoformat(day) + timedelta(days=1))
+    return first.unix if next_day - first == timedelta(days=1) else None
+
+
+@lru_cache(maxsize=_DAY)
+def _seconds(clock: str) -> int:
+    if not (match := _CLOCK.fullmatch(clock)):
+        raise ValueError(f"{clock!r} is no HH:MM:SS")
+    hours, minutes, seconds = (int(part) for part in match.groups())
+    return hours * 3600 + minutes * 60 + seconds
+
+
+def _read_block(body: bytes, name: str) -> tuple[list[str], msgspec.Raw]:
+    try:
+        blocks = _envelope.decode(body)
+        raw = blocks.get(name)
+        block = None if raw is None else _block.decode(raw)
+    except msgspec.MsgspecError as error:
+        raise SourceBadAnswerError(f"the exchange answered no table {name!r}: {_glimpse(body)} ({error})") from error
+    if block is None:
+        raise SourceSchemaError(f"the exchange answered {', '.join(blocks) or 'nothing'} in place of {name!r}")
+    return block.columns, block.data
+
+
+def _read_table(body: bytes, name: str, needed: Iterable[str]) -> list[dict[str, Any]]:
+    columns, data = _read_block(body, name)
+    _require(columns, needed, name)
+    try:
+        rows = msgspec.json.decode(data, type=list[list[str | int | float | None]])
+        return [dict(zip(columns, row, strict=True)) for row in rows]
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise SourceBadAnswerError(f"the table {name!r} of the exchange is no table: {error}") from error
+
+
+def _require(columns: Sequence[str], needed: Iterable[str], name: str) -> None:
+    if missing := [column for column in needed if column not in columns]:
+        raise SourceSchemaError(f"the table {name!r} of the exchange has no column {', '.join(missing)} any more")
+
+
+def _read_rows(columns: Sequence[str], data: msgspec.Raw, timeframe: Timeframe) -> tuple[list[Row], list[Rejected]]:
+    """Decode by type; only when a row does not fit, look at each row by itself."""
+    _require(columns, CANDLE_COLUMNS, "candles")
+    try:
+        if tuple(columns) == CANDLE_COLUMNS:
+            values = _typed_rows.decode(data)
+            return [(unix_of(row[0]), *row[1:]) for row in values], []
+    except (msgspec.MsgspecError, ValueError):
+        pass  # the careful way tells which row it was
+    return _read_carefully([columns.index(name) for name in CANDLE_COLUMNS], data, timeframe)
+
+
+def _read_carefully(order: Sequence[int], data: msgspec.Raw, timeframe: Timeframe) -> tuple[list[Row], list[Rejected]]:
+    rows, rejected = [], []
+    try:
+        for raw in json.loads(bytes(data)):  # takes NaN and Infinity, which are no JSON, so that only their row is lost
+            begin = unix_of(raw[order[0]])
+            numbers = [raw[index] for index in order[1:]]
+            if all(type(number) in {int, float} for number in numbers):
+                open_, high, low, close, volume, value = map(float, numbers)
+                rows.append((begin, open_, high, low, close, volume, value))
+            else:
+                rejected.append(Rejected(_slot(begin, timeframe), json.dumps(raw), "a price or volume is no number"))
+    except (ValueError, TypeError, IndexError, OverflowError) as error:
+        raise SourceBadAnswerError(f"a row of the exchange has no readable begin: {error}") from error
+    return rows, rejected
+
+
+def _complaint(row: Row, timeframe: Timeframe) -> str | None:
+    begin, open_, high, low, close, volume, value = row
+    if not (-inf < low <= open_ <= high < inf and low <= close <= high):
+        return "prices are not finite or not low <= open, close <= high"
+    if not (0 <= volume < inf and -inf < value < inf):
+        return "volume is negative or not finite, or value is not finite"
+    if _slot(begin, timeframe) != begin:
+        return f"no {timeframe} bar begins there"
+    return None
+
+
+def _slot(begin: int, timeframe: Timeframe) -> int:
+    if timeframe is Timeframe.M1:
+        return begin - begin % 60
+    return _slot_of_longer(begin, timeframe)
+
+
+@lru_cache(maxsize=65_536)
+def _slot_of_longer(begin: int, timeframe: Timeframe) -> int:
+    return timeframe.floor(Timestamp.from_unix(begin)).unix
+
+
+def _fold(rows: list[Row]) -> tuple[list[Row], int]:
+    """Sort by beginning; of one beginning the row that came last stays. Count those that came with different values."""
+    if all(before[0] < after[0] for before, after in pairwise(rows)):
+        return rows, 0
+    by_begin: dict[int, Row] = {}
+    differing = set()
+    for row in rows:
+        if by_begin.setdefault(row[0], row) != row:
+            differing.add(row[0])
+            by_begin[row[0]] = row
+    return [by_begin[begin] for begin in sorted(by_begin)], len(differing)
+
+
+def _date(value: str | float | None) -> date | None:
+    return date.fromisoformat(value) if isinstance(value, str) else None
+
+
+def _glimpse(body: bytes) -> str:
+    return repr(body[:60].decode("utf-8", "replace"))

@@ -1,0 +1,69 @@
+"""Begin to follow a security."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from app.core.date_time import Timestamp
+from app.core.entities import Security, SecurityCard, Series, SeriesState, Timeframe
+from app.core.errors import InputError, SeriesNotFoundError
+from app.core.market_data import IMarketDataAdapter
+from app.core.repository import IStorage, IUnitOfWork
+
+Since = Timestamp | Literal["all"]
+"""A moment, or "all": from the first candle the exchange has."""
+
+
+@dataclass(frozen=True, slots=True)
+class FollowedSecurity:
+    """A security and what is followed of it, shortest timeframe first. `is_new`: it was not followed before."""
+
+    card: SecurityCard
+    series: Sequence[SeriesState]
+    is_new: bool = False
+
+
+async def create_security(
+    storage: IStorage, adapter: IMarketDataAdapter, security: Security, *, since: Mapping[Timeframe, Since]
+) -> FollowedSecurity:
+    """Follow a security in these timeframes, each since its moment; followed twice is no error.
+
+    A series that is followed already begins at the earlier of both moments. A moment inside a bar means that bar.
+    Raises SecurityNotFoundError when the exchange does not know it, InputError when there is nothing to follow.
+    """
+    if not since:
+        raise InputError("timeframe", "name at least one timeframe to follow")
+    card = await adapter.card(security)
+    moments = await _moments(adapter, card, since)
+    async with storage.begin() as uow:
+        await uow.claim_source(adapter.source)
+        is_new = not await uow.series.filter_by_security(security).filter_followed().count()
+        await uow.securities.add([card])
+        for timeframe, moment in moments.items():
+            await uow.series.add([await _followed(uow, Series(security, timeframe), timeframe.floor(moment))])
+        states = [state async for state in uow.series.filter_by_security(security).filter_followed()]
+    return FollowedSecurity(card, states, is_new)
+
+
+async def _moments(
+    adapter: IMarketDataAdapter, card: SecurityCard, since: Mapping[Timeframe, Since]
+) -> dict[Timeframe, Timestamp]:
+    if "all" not in since.values():
+        return {timeframe: moment for timeframe, moment in since.items() if isinstance(moment, Timestamp)}
+    borders = await adapter.borders(card)
+    if missing := [timeframe for timeframe, moment in since.items() if moment == "all" and timeframe not in borders]:
+        raise InputError(
+            "since", f"{card.security} has no candles of {', '.join(missing)} yet: give a date in place of all"
+        )
+    return {
+        timeframe: moment if isinstance(moment, Timestamp) else borders[timeframe].time_from
+        for timeframe, moment in since.items()
+    }
+
+
+async def _followed(uow: IUnitOfWork, series: Series, moment: Timestamp) -> SeriesState:
+    try:
+        state = await uow.series.lock(series)
+    except SeriesNotFoundError:
+        state = SeriesState(series)
+    return replace(state, followed_from=min(moment, state.followed_from or moment))

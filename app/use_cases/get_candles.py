@@ -1,0 +1,107 @@
+"""Answer candles, and say whether the answer is complete."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from app.core.date_time import Timestamp
+from app.core.entities import Series, SeriesState
+from app.core.errors import InputError, SeriesNotFoundError
+from app.core.pages import CandlePage
+from app.core.repository import IStorage, IUnitOfWork
+from app.core.spans import Period, gaps
+
+
+class GapReason(StrEnum):
+    """Why a period is not covered."""
+
+    NOT_LOADED = "not_loaded"
+    IN_PROGRESS = "in_progress"
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A half-open period that is not covered, and why."""
+
+    period: Period
+    reason: GapReason
+
+
+@dataclass(frozen=True, slots=True)
+class CandleAnswer:
+    """Candles of one series in ascending order, and what is known of their completeness.
+
+    `period` is what was asked after alignment; `gaps` are its parts that are not covered. `version` is the series'
+    history_version when the whole period is covered, else its version (I16). `has_more`: the limit cut the answer.
+    """
+
+    page: CandlePage
+    period: Period
+    gaps: Sequence[Gap]
+    version: int
+    has_more: bool
+
+    @property
+    def is_complete(self) -> bool:
+        return not self.gaps
+
+
+async def get_candles(
+    storage: IStorage,
+    series: Series,
+    *,
+    time_from: Timestamp,
+    time_till: Timestamp,
+    limit: int | None = None,
+    newest_first: bool = False,
+) -> CandleAnswer:
+    """Read the candles that begin in `[time_from, time_till)` from one snapshot, at most `limit` of them.
+
+    The limit keeps the oldest, with `newest_first` the newest; the page is ascending either way. Raises
+    SeriesNotFoundError for a series the store does not know and InputError for a period that ends before it begins.
+    """
+    if time_from > time_till:
+        raise InputError("from", f"the period ends ({time_till}) before it begins ({time_from})")
+    timeframe = series.timeframe
+    period = Period(timeframe.ceil(time_from), timeframe.ceil(time_till))
+    async with storage.read() as uow:
+        state = await uow.series.get(series)
+        missing = await coverage_gaps(uow, state, period)
+        inside = (
+            uow.candles.filter_by_series(series)
+            .filter_by_timestamp_gte(period.time_from)
+            .filter_by_timestamp_lt(period.time_till)
+        )
+        subset = inside.newest_first() if newest_first else inside
+        page = await (subset if limit is None else subset[: limit + 1]).page(series)
+    has_more = limit is not None and len(page) > limit
+    if has_more:
+        page = page[-limit:] if newest_first else page[:limit]  # type: ignore[operator]  # has_more implies a limit
+    return CandleAnswer(page, period, missing, state.version if missing else state.history_version, has_more)
+
+
+async def first_covered(storage: IStorage, series: Series) -> Timestamp:
+    """Return where what is stored or followed of a series begins: the default beginning of an answer."""
+    async with storage.read() as uow:
+        state = await uow.series.get(series)
+        spans = [span async for span in uow.spans.filter_by_series(series)[:1]]
+    moments = [moment for moment in (state.followed_from, *(span.time_from for span in spans)) if moment is not None]
+    if not moments:
+        raise SeriesNotFoundError(f"nothing of {series} is stored or followed")
+    return min(moments)
+
+
+async def coverage_gaps(uow: IUnitOfWork, state: SeriesState, period: Period) -> list[Gap]:
+    """Return the parts of a period that are not covered: behind the watermark in progress, before it not loaded."""
+    touching = uow.spans.filter_by_series(state.series).filter_touching(period)
+    spans = [Period(span.time_from, span.time_till) async for span in touching]
+    watermark = state.watermark or period.time_till
+    return [
+        Gap(part, reason)
+        for gap in gaps(spans, period)
+        for part, reason in (
+            (Period(gap.time_from, min(gap.time_till, watermark)), GapReason.NOT_LOADED),
+            (Period(max(gap.time_from, watermark), gap.time_till), GapReason.IN_PROGRESS),
+        )
+        if part
+    ]

@@ -1,0 +1,57 @@
+"""Load what is followed and not stored yet."""
+
+from collections.abc import Collection
+
+from app.core.date_time import Timestamp
+from app.core.entities import Security, SeriesState, Timeframe
+from app.core.errors import InputError, SecurityNotFoundError
+from app.core.market_data import IClock, ILoadProgress, IMarketDataLoader, LoadOutcome, Wish
+from app.core.repository import IStorage
+from app.core.spans import Period
+
+
+async def update_candles(
+    storage: IStorage,
+    loader: IMarketDataLoader,
+    clock: IClock,
+    *,
+    securities: Collection[Security] = (),
+    timeframes: Collection[Timeframe] = (),
+    time_from: Timestamp | None = None,
+    time_till: Timestamp | None = None,
+    progress: ILoadProgress | None = None,
+) -> LoadOutcome:
+    """Bring followed series up to now, or only these securities, timeframes and the half-open `[time_from, time_till)`.
+
+    Raises SecurityNotFoundError for a security nobody follows and InputError for a period that ends before it begins.
+    """
+    if time_from is not None and time_till is not None and time_from > time_till:
+        raise InputError("till", f"the period ends ({time_till}) before it begins ({time_from})")
+    followed = await _followed(storage, securities, timeframes)
+    till = time_till or await clock.now()
+    wishes = [_wish(state, time_from, till) for state in followed]
+    return await loader.load(wishes, progress=progress)
+
+
+async def _followed(
+    storage: IStorage, securities: Collection[Security], timeframes: Collection[Timeframe]
+) -> list[SeriesState]:
+    async with storage.read() as uow:
+        states = [state async for state in uow.series.filter_followed()]
+    known = {state.series.security for state in states}
+    if strange := [security for security in securities if security not in known]:
+        names = ", ".join(map(str, strange))
+        raise SecurityNotFoundError(f"{names} is not followed: add it with create-security first")
+    return [
+        state
+        for state in states
+        if (not securities or state.series.security in securities)
+        and (not timeframes or state.series.timeframe in timeframes)
+    ]
+
+
+def _wish(state: SeriesState, time_from: Timestamp | None, time_till: Timestamp) -> Wish:
+    """Round both ends up to the timeframe: a candle belongs to a period when its beginning does."""
+    timeframe = state.series.timeframe
+    begin = time_from or state.followed_from or time_till
+    return Wish(state.series, Period(timeframe.ceil(begin), timeframe.ceil(time_till)))
