@@ -149,14 +149,21 @@ def _seconds(clock: str) -> int:
 
 def _read_block(body: bytes, name: str) -> tuple[list[str], msgspec.Raw]:
     try:
-        blocks = _envelope.decode(body)
+        blocks = _envelope.decode(_without_constants(body))
         raw = blocks.get(name)
         block = None if raw is None else _block.decode(raw)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, ValueError) as error:
         raise SourceBadAnswerError(f"the exchange answered no table {name!r}: {_glimpse(body)} ({error})") from error
     if block is None:
         raise SourceSchemaError(f"the exchange answered {', '.join(blocks) or 'nothing'} in place of {name!r}")
     return block.columns, block.data
+
+
+def _without_constants(body: bytes) -> bytes:
+    """Quote NaN and Infinity, which are no JSON, so that they spoil only their row."""
+    if b"NaN" not in body and b"Infinity" not in body:
+        return body
+    return json.dumps(json.loads(body, parse_constant=str)).encode()
 
 
 def _read_table(body: bytes, name: str, needed: Iterable[str]) -> list[dict[str, Any]]:
@@ -189,7 +196,7 @@ def _read_rows(columns: Sequence[str], data: msgspec.Raw, timeframe: Timeframe) 
 def _read_carefully(order: Sequence[int], data: msgspec.Raw, timeframe: Timeframe) -> tuple[list[Row], list[Rejected]]:
     rows, rejected = [], []
     try:
-        for raw in json.loads(bytes(data)):  # takes NaN and Infinity, which are no JSON, so that only their row is lost
+        for raw in msgspec.json.decode(data, type=list[list[Any]]):
             begin = unix_of(raw[order[0]])
             numbers = [raw[index] for index in order[1:]]
             if all(type(number) in {int, float} for number in numbers):
@@ -197,7 +204,7 @@ def _read_carefully(order: Sequence[int], data: msgspec.Raw, timeframe: Timefram
                 rows.append((begin, open_, high, low, close, volume, value))
             else:
                 rejected.append(Rejected(_slot(begin, timeframe), json.dumps(raw), "a price or volume is no number"))
-    except (ValueError, TypeError, IndexError, OverflowError) as error:
+    except (msgspec.MsgspecError, ValueError, TypeError, IndexError, OverflowError) as error:
         raise SourceBadAnswerError(f"a row of the exchange has no readable begin: {error}") from error
     return rows, rejected
 
