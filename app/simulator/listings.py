@@ -1,0 +1,144 @@
+"""What the simulated exchange lists: engines, markets, boards, and the securities of the generated tape."""
+
+import re
+from dataclasses import dataclass
+from datetime import date
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """A trading system of the exchange, with the hours its timetable names."""
+
+    id: int
+    name: str
+    title: str
+    opens: str
+    closes: str
+
+
+@dataclass(frozen=True, slots=True)
+class Market:
+    """A market of an engine."""
+
+    id: int
+    engine: Engine
+    name: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """A trading mode; `group` is the number of its board group."""
+
+    id: int
+    code: str
+    title: str
+    group: int
+    market: Market
+
+
+STOCK = Engine(1, "stock", "Фондовый рынок и рынок депозитов", "09:50:00", "23:50:00")
+CURRENCY = Engine(3, "currency", "Валютный рынок", "09:50:00", "23:50:00")
+FUTURES = Engine(4, "futures", "Срочный рынок", "09:00:00", "23:50:00")
+ENGINES = (STOCK, CURRENCY, FUTURES)
+
+SHARES = Market(1, STOCK, "shares", "Рынок акций")
+BONDS = Market(2, STOCK, "bonds", "Рынок облигаций")
+INDEX = Market(5, STOCK, "index", "Индексы фондового рынка")
+SELT = Market(10, CURRENCY, "selt", "Биржевые сделки с ЦК")
+FORTS = Market(22, FUTURES, "forts", "ФОРТС")
+MARKETS = (SHARES, BONDS, INDEX, SELT, FORTS)
+
+TQBR = Board(129, "TQBR", "Т+: Акции и ДР - безадрес.", 57, SHARES)
+TQTF = Board(178, "TQTF", "Т+: ETF - безадрес.", 57, SHARES)
+SMAL = Board(36, "SMAL", "Т+: Неполные лоты (акции) - безадрес.", 21, SHARES)
+TQOB = Board(135, "TQOB", "Т+: Гособлигации - безадрес.", 58, BONDS)
+SNDX = Board(44, "SNDX", "Индексы фондового рынка", 9, INDEX)
+CETS = Board(21, "CETS", "Системные сделки - безадрес.", 13, SELT)
+RFUD = Board(101, "RFUD", "Фьючерсы", 45, FORTS)
+BOARDS = {board.code: board for board in (TQBR, TQTF, SMAL, TQOB, SNDX, CETS, RFUD)}
+
+SHARE, FUND, BOND = ("common_share", "stock_shares"), ("exchange_ppif", "stock_ppif"), ("ofz_bond", "stock_bonds")
+STOCK_INDEX, PAIR, CONTRACT = (
+    ("stock_index", "stock_index"),
+    ("currency", "currency_selt"),
+    ("futures", "futures_forts"),
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Listing:
+    """A security on a board, and how its generated market behaves.
+
+    `price` is what it hovers about, in the units of its quotes (per cent of par for bonds); `silence` how many minutes
+    of 256 pass without a trade, `idle_days` how many days of 256; `turnover` a usual minute's volume in lots; `swing`
+    its usual move in a minute as a part of the price.
+    """
+
+    ticker: str
+    board: Board
+    name: str
+    short_name: str
+    kind: tuple[str, str] = SHARE
+    isin: str | None = None
+    decimals: int = 2
+    lot: int = 1
+    price: float = 100.0
+    listed_from: date = date(2011, 12, 15)
+    listed_till: date | None = None
+    is_primary: bool = True
+    silence: int = 3
+    idle_days: int = 0
+    turnover: int = 200
+    swing: float = 0.0004
+
+    def is_listed(self, day: date) -> bool:
+        return self.listed_from <= day and (self.listed_till is None or day <= self.listed_till)
+
+
+LISTINGS = (
+    Listing("SBER", TQBR, "Сбербанк России ПАО ао", "Сбербанк", SHARE, "RU0009029540", 2, 10, 160.0, turnover=2000),
+    Listing(
+        "SBER", SMAL, "Сбербанк России ПАО ао", "Сбербанк", SHARE, "RU0009029540", 2, 1, 160.0, is_primary=False,
+        listed_from=date(2013, 7, 8), silence=200, idle_days=20, turnover=2,
+    ),
+    Listing("GAZP", TQBR, '"Газпром" (ПАО) ао', "ГАЗПРОМ ао", SHARE, "RU0007661625", 2, 10, 170.0, turnover=1500),
+    Listing("LKOH", TQBR, "НК ЛУКОЙЛ (ПАО) - ао", "ЛУКОЙЛ", SHARE, "RU0009024277", 1, 1, 3500.0, turnover=600),
+    Listing("GMKN", TQBR, 'ГМК "Нор.Никель" ПАО ао', "ГМКНорНик", SHARE, "RU0007288411", 2, 10, 130.0, turnover=300),
+    Listing(
+        "OZON", TQBR, "АДР Ozon Holdings PLC ORD SHS", "OZON-адр", SHARE, "US69269L1044", 1, 1, 2400.0,
+        listed_from=date(2020, 11, 24), turnover=80,
+    ),
+    Listing(
+        "YNDX", TQBR, "PLLC Yandex N.V. class A shs", "Yandex clA", SHARE, "NL0009805522", 1, 1, 2100.0,
+        listed_from=date(2014, 6, 4), listed_till=date(2024, 6, 14), turnover=120,
+    ),
+    Listing(
+        "SBMX", TQTF, "БПИФ Первая Топ Рос. акций", "SBMX ETF", FUND, "RU000A0ZZK06", 3, 1, 14.0,
+        listed_from=date(2018, 9, 17), silence=60, turnover=400, swing=0.0003,
+    ),
+    Listing(
+        "SU26238RMFS4", TQOB, "ОФЗ-ПД 26238 15/05/2041", "ОФЗ 26238", BOND, "RU000A1038V6", 3, 1, 60.0,
+        listed_from=date(2021, 6, 23), silence=170, idle_days=6, turnover=60, swing=0.0001,
+    ),
+    Listing(
+        "IMOEX", SNDX, "Индекс МосБиржи", "Индекс МосБиржи", STOCK_INDEX, "RU000A0JP7K5", 2, 1, 2500.0, silence=0,
+        turnover=40_000, swing=0.0003,
+    ),
+    Listing(
+        "USD000UTSTOM", CETS, "USDRUB_TOM - USD/РУБ", "USDRUB_TOM", PAIR, None, 4, 1000, 65.0, turnover=900,
+        swing=0.0002,
+    ),
+    Listing(
+        "SiZ6", RFUD, "Фьючерсный контракт Si-12.26", "Si-12.26", CONTRACT, None, 0, 1, 90_000.0,
+        listed_from=date(2024, 12, 20), listed_till=date(2026, 12, 17), silence=20, turnover=150, swing=0.0002,
+    ),
+)  # fmt: skip
+
+LOAD_TICKER = re.compile(r"SIM[0-9]{3}")
+"""Tickers that exist on TQBR when asked for, so that a load test finds as many as it wants."""
+
+
+def load_listing(ticker: str) -> Listing:
+    """Describe one of them."""
+    return Listing(ticker, TQBR, f"Simulated share {ticker}", ticker, lot=10, price=50.0 + int(ticker[3:]))
