@@ -1,0 +1,34 @@
+"""Bring the tables of a database up to date with this program."""
+
+import asyncio
+from pathlib import Path
+
+import db_schema
+from app.core.errors import SchemaMismatchError
+from app.repository.sql.engine import parse, place
+from app.repository.sql.translation import OUTAGES, translating
+
+
+async def migrate(url: str, revision: str = "head") -> None:
+    """Migrate in one transaction; several processes may do so at once.
+
+    Raises StorageBusyError if another one migrates for longer than a minute, SchemaMismatchError if the database was
+    migrated by a newer program.
+    """
+    await asyncio.to_thread(_upgrade, url, revision)
+
+
+def _upgrade(url: str, revision: str) -> None:
+    from alembic import command  # noqa: PLC0415  # only who migrates pays for importing alembic
+    from alembic.config import Config  # noqa: PLC0415
+    from alembic.util import CommandError  # noqa: PLC0415
+
+    config = Config(attributes={"url": url})
+    config.set_main_option("script_location", str(Path(db_schema.__file__).parent).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    where = place(parse(url))
+    try:
+        with translating(where, *OUTAGES):
+            command.upgrade(config, revision)
+    except CommandError as error:
+        raise SchemaMismatchError(f"{where} was migrated by another program: {error}") from error

@@ -1,0 +1,5 @@
+"""The store over SQLAlchemy Core: PostgreSQL and SQLite."""
+
+from app.repository.sql.storage import SqlStorage
+
+__all__ = ["SqlStorage"]

@@ -1,0 +1,75 @@
+"""Columns of candles to and from PostgreSQL's binary COPY, without an object or a call per row.
+
+Every row has the same length, so byte k of a column's values sits at equal distances: eight strided copies move a
+column, at C speed. Layout: field count (2 bytes), then each field as length (4 bytes) and value, all big-endian;
+instants are microseconds since 2000-01-01.
+"""
+
+import struct
+import sys
+from array import array
+from typing import TypeVar
+
+from app.core.entities import Series
+from app.core.pages import CandlePage
+
+Column = TypeVar("Column", "array[int]", "array[float]")
+
+COLUMNS = ("series_id", "timeframe", "is_final", "begin", "open", "high", "low", "close", "volume", "value")
+"""In the order in which rows are packed."""
+
+_SIGNATURE = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+_TRAILER = b"\xff\xff"
+_EPOCH = 946_684_800  # 2000-01-01 in unix seconds
+_MICROSECONDS = 1_000_000
+
+_WRITTEN = struct.Struct(">h ii ih ib iq 12x 12x 12x 12x 12x 12x")
+_FINAL = 20  # where the values stand in a written row
+_WRITTEN_AT = (25, *range(37, 37 + 12 * 6, 12))
+_READ = struct.Struct(">h ib iq 12x 12x 12x 12x 12x 12x")
+_READ_FINAL = 6
+_READ_AT = (11, *range(23, 23 + 12 * 6, 12))
+
+
+def pack(page: CandlePage, series_id: int) -> bytes:
+    """Write the page as COPY takes it, in the order of `COLUMNS`."""
+    begins = array("q", [(begin - _EPOCH) * _MICROSECONDS for begin in page.begins])
+    row = bytearray(_WRITTEN.pack(10, 4, series_id, 2, page.series.timeframe.interval, 1, 0, 8, 0))
+    for at in _WRITTEN_AT[1:]:
+        struct.pack_into(">i", row, at - 4, 8)
+    rows = bytearray(bytes(row) * len(page))
+    rows[_FINAL :: len(row)] = page.finals
+    for at, values in zip(_WRITTEN_AT, (_big_endian(begins), *map(_big_endian, page.prices)), strict=True):
+        for byte in range(8):
+            rows[at + byte :: len(row)] = values[byte::8]
+    return b"".join((_SIGNATURE, rows, _TRAILER))
+
+
+def unpack(series: Series, copied: bytes) -> CandlePage:
+    """Read what `COPY (SELECT is_final, begin, open, high, low, close, volume, value ...)` answered."""
+    rows = memoryview(copied)[len(_SIGNATURE) : -len(_TRAILER)]
+    finals = bytes(rows[_READ_FINAL :: _READ.size])
+    begins = _fill(array("q"), rows, _READ_AT[0])
+    seconds = array("q", [begin // _MICROSECONDS + _EPOCH for begin in begins])
+    opens, highs, lows, closes, volumes, values = (_fill(array("d"), rows, at) for at in _READ_AT[1:])
+    return CandlePage(series, seconds, opens, highs, lows, closes, volumes, values, finals)
+
+
+def _fill(column: Column, rows: memoryview, at: int) -> Column:
+    values = bytearray(len(rows) // _READ.size * 8)
+    for byte in range(8):
+        values[byte::8] = rows[at + byte :: _READ.size]
+    column.frombytes(values)
+    _swap(column)
+    return column
+
+
+def _big_endian(column: Column) -> bytes:
+    swapped = column[:]
+    _swap(swapped)
+    return swapped.tobytes()
+
+
+def _swap(column: Column) -> None:
+    if sys.byteorder == "little":
+        column.byteswap()

@@ -1,0 +1,171 @@
+"""The SQL store: engines, transactions, and whether it is ours."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Self
+
+from sqlalchemy import select, text
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from app.core.errors import SchemaMismatchError, StorageBusyError
+from app.repository import refusals
+from app.repository.sql import engine
+from app.repository.sql.candles import SqlCandleRepository
+from app.repository.sql.catalogue import SqlSecurityRepository, SqlSeriesRepository
+from app.repository.sql.collection import table_of
+from app.repository.sql.revisions import SqlQuarantineRepository, SqlRevisionRepository
+from app.repository.sql.spans import SqlSpanRepository
+from app.repository.sql.transaction import Transaction
+from app.repository.sql.translation import MIGRATE, OUTAGES, translating
+from db_schema import SCHEMA_REVISION, models
+
+_SOURCE = table_of(models.Source)
+_POSTGRESQL_ROWS = 50_000
+_SQLITE_ROWS = 5_000  # a writer keeps all others out, so it should be short
+
+
+@dataclass(frozen=True, slots=True)
+class SqlUnitOfWork:
+    """The repositories of one transaction."""
+
+    securities: SqlSecurityRepository
+    series: SqlSeriesRepository
+    candles: SqlCandleRepository
+    spans: SqlSpanRepository
+    revisions: SqlRevisionRepository
+    quarantine: SqlQuarantineRepository
+    _transaction: Transaction
+
+    @classmethod
+    def over(cls, transaction: Transaction) -> Self:
+        return cls(
+            SqlSecurityRepository(transaction),
+            SqlSeriesRepository(transaction),
+            SqlCandleRepository(transaction),
+            SqlSpanRepository(transaction),
+            SqlRevisionRepository(transaction),
+            SqlQuarantineRepository(transaction),
+            transaction,
+        )
+
+    async def claim_source(self, source: str, /) -> None:
+        insert = postgresql.insert if self._transaction.is_postgresql else sqlite.insert
+        claim = insert(_SOURCE).on_conflict_do_nothing(index_elements=["id"])
+        await self._transaction.write(claim, [{"id": 1, "name": source}])
+        await self.require_source(source)
+
+    async def require_source(self, source: str) -> None:
+        """Raise SourceMismatchError if another source filled this store."""
+        for (stored,) in await self._transaction.rows(select(_SOURCE.c.name)):
+            if stored != source:
+                raise refusals.other_source(stored, source)
+
+
+class SqlStorage:
+    """Connects when first asked, so it may be built before a fork; one event loop at a time may use it."""
+
+    def __init__(self, writer: AsyncEngine, reader: AsyncEngine, *, place: str, patience: float) -> None:
+        """`reader` is the same engine where one pool serves both; then writers need not queue in this process."""
+        self._writer = writer
+        self._reader = reader
+        self._place = place
+        self._patience = patience
+        self._turn = asyncio.Lock() if writer is not reader else None
+
+    @classmethod
+    def open(cls, url: str, *, patience: float = 30, pool_size: int = 8) -> Self:
+        """Build the store of a database URL, with or without a driver in it.
+
+        `patience`: seconds to wait for another writer, or for a free connection of the `pool_size` ones.
+        """
+        parsed = engine.parse(url)
+        if parsed.get_backend_name() == "sqlite":
+            writer = engine.sqlite_writer(parsed, patience=patience)
+            reader = engine.sqlite_readers(parsed, pool_size=pool_size, patience=patience)
+        else:
+            writer = reader = engine.postgresql_engine(parsed, pool_size=pool_size, patience=patience)
+        return cls(writer, reader, place=engine.place(parsed), patience=patience)
+
+    @property
+    def batch_rows(self) -> int:
+        return _POSTGRESQL_ROWS if self._writer is self._reader else _SQLITE_ROWS
+
+    @property
+    def connections_in_use(self) -> int:
+        """How many connections are out of the pools: none while nothing runs."""
+        pools = {self._writer.pool, self._reader.pool}
+        return sum(pool.checkedout() for pool in pools)  # type: ignore[attr-defined]  # queue pools, all of them
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[SqlUnitOfWork]:
+        async with self._writer_turn(), self._transaction(self._writer, is_writer=True) as transaction:
+            yield SqlUnitOfWork.over(transaction)
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[SqlUnitOfWork]:
+        """Open one snapshot; it is taken when the first question is asked."""
+        async with self._transaction(self._reader, is_writer=False) as transaction:
+            yield SqlUnitOfWork.over(transaction)
+
+    async def check(self, source: str, /) -> None:
+        async with self.read() as unit_of_work:
+            await self._require_schema(unit_of_work)
+            await unit_of_work.require_source(source)
+
+    async def close(self) -> None:
+        await self._writer.dispose()
+        await self._reader.dispose()
+
+    @asynccontextmanager
+    async def _transaction(self, pool: AsyncEngine, *, is_writer: bool) -> AsyncIterator[Transaction]:
+        async with AsyncExitStack() as stack:
+            stack.enter_context(translating(self._place))
+            with translating(self._place, *OUTAGES):
+                connection = await stack.enter_async_context(pool.connect())
+                transaction = Transaction(connection, self._place, is_writer)
+                await self._open(transaction)
+            yield transaction
+            await transaction.finish()
+
+    async def _open(self, transaction: Transaction) -> None:
+        connection = transaction.connection
+        if not transaction.is_postgresql:
+            _ = await connection.begin()
+        elif transaction.is_writer:
+            patience = {"milliseconds": f"{int(self._patience * 1000)}ms"}
+            await connection.execute(text("SELECT set_config('lock_timeout', :milliseconds, true)"), patience)
+        else:
+            _ = await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+
+    @asynccontextmanager
+    async def _writer_turn(self) -> AsyncIterator[None]:
+        """Let the writers of this process queue here, where waiting costs no thread and is fair."""
+        if self._turn is None:
+            yield
+            return
+        try:
+            async with asyncio.timeout(self._patience):
+                await self._turn.acquire()
+        except TimeoutError as error:
+            raise StorageBusyError(f"{self._place} is busy: other writers took longer than the patience") from error
+        try:
+            yield
+        finally:
+            self._turn.release()
+
+    async def _require_schema(self, unit_of_work: SqlUnitOfWork) -> None:
+        transaction = unit_of_work._transaction  # noqa: SLF001  # the storage made it
+        stored = [row.version_num for row in await transaction.rows(text("SELECT version_num FROM alembic_version"))]
+        newest = max(stored, default="")
+        if newest > SCHEMA_REVISION:
+            raise SchemaMismatchError(
+                f"{self._place} has revision {newest}: this program is older than the database (it knows "
+                f"{SCHEMA_REVISION}); install the newer one"
+            )
+        if newest < SCHEMA_REVISION:
+            raise SchemaMismatchError(
+                f"{self._place} has revision {newest or 'none'}, not {SCHEMA_REVISION}: {MIGRATE}"
+            )
