@@ -132,15 +132,13 @@ class _Window:
 
         Silence over a whole settled period is believed only when the source repeats it.
         """
-        for is_repeated in (False, True):
+        for may_repeat in (True, False):
+            is_silent = True
             async with aclosing(self.adapter.candles(self.card, self.series.timeframe, period)) as pages:
                 async for page in pages:
                     settled = self.rules.settled(self.series, page.as_of)
-                    if (
-                        page.is_last
-                        and not (is_repeated or page.candles or page.rejected)
-                        and settled > period.time_from
-                    ):
+                    is_silent = is_silent and not (page.candles or page.rejected)
+                    if may_repeat and is_silent and page.is_last and settled > period.time_from:
                         break
                     yield page
                     if page.is_short and page.candles and page.candles[-1].timestamp >= settled:

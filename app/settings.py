@@ -35,7 +35,7 @@ class Settings(BaseSettings):
     source_name: str | None = None
     clock: Literal["system", "source"] = "system"
 
-    iss_rate: Annotated[float | None, BeforeValidator(_off), Field(gt=0)] = 5
+    iss_rate: Annotated[Annotated[float, Field(gt=0)] | None, BeforeValidator(_off)] = 5
     iss_concurrency: int = Field(4, ge=1, le=100)
     iss_total_timeout: float = Field(30, gt=0)
     iss_connect_timeout: float = Field(10, gt=0)

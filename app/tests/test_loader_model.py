@@ -1,0 +1,281 @@
+"""The loader against a model: whatever crashes, lags, steps back or is corrected, covered means stored, final and true.
+
+Time is counted in minutes after ORIGIN. The model exchange keeps every value a candle ever had; a covered candle must
+have the value the exchange showed when it was last read, and after the machine stops, one honest load heals everything.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from itertools import count
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+
+from app.core.date_time import Timestamp
+from app.core.entities import Candle, CandleSpan, Security, SecurityCard, Series, Timeframe
+from app.core.market_data import SourcePage, Wish
+from app.core.pages import CandlePage
+from app.core.reconciliation import Rules
+from app.core.repository import IStorage, IUnitOfWork
+from app.core.spans import Period, gaps, merge
+from app.market_data_loader import MarketDataLoader
+from app.repository.memory import MemoryStorage
+from app.repository.sql import SqlStorage
+from app.tests.builders import follow
+
+ORIGIN = Timestamp.from_unix(1_704_265_200)
+RULES = Rules(delay=timedelta(0), margin=timedelta(0), settle=timedelta(minutes=60))
+LAST = 200
+_tickers = count()
+
+
+def minute(number: int) -> Timestamp:
+    return ORIGIN + timedelta(minutes=number)
+
+
+def number_of(moment: Timestamp) -> int:
+    return (moment - ORIGIN) // timedelta(minutes=1)
+
+
+class Crash(Exception):  # noqa: N818  # a death, not an error of ours
+    """The process died here."""
+
+
+class FakeExchange:
+    """Trades by minute; answers lag by `lag` minutes, know the time `skew` minutes wrongly, and may be silent once."""
+
+    source = "model"
+    delay = timedelta(0)
+
+    def __init__(self, series: Series) -> None:
+        self.series = series
+        self.minutes = 0
+        self.lag = 0
+        self.skew = 0
+        self.page_rows = 3
+        self.silent_answers = 0
+        self.values: dict[int, list[float]] = {}
+
+    async def now(self) -> Timestamp:
+        return minute(self.minutes - self.skew)
+
+    def visible(self, begin: int) -> float | None:
+        """What an answer shows of a minute: the newest value, less while it forms, nothing while it lags."""
+        if begin not in self.values or begin + self.lag > self.minutes:
+            return None
+        return self.values[begin][-1] if begin < self.minutes - self.skew else self.minutes / 1000
+
+    async def candles(self, _: SecurityCard, __: Timeframe, period: Period) -> AsyncGenerator[SourcePage]:
+        as_of = await self.now()
+        if self.silent_answers:
+            self.silent_answers -= 1
+            yield SourcePage(self._page([]), as_of, is_short=True, is_last=True)
+            return
+        begins = [
+            n for n in range(number_of(period.time_from), number_of(period.time_till)) if self.visible(n) is not None
+        ]
+        for start in range(0, len(begins) + self.page_rows, self.page_rows):
+            await asyncio.sleep(0)
+            rows = begins[start : start + self.page_rows]
+            yield SourcePage(self._page(rows), as_of, is_short=len(rows) < self.page_rows, is_last=not rows)
+
+    def _page(self, begins: list[int]) -> CandlePage:
+        rows = ((minute(n).unix, 1.0, 2.0, 0.5, 1.5, self.visible(n) or 0.0, 1.0, 0) for n in begins)
+        return CandlePage.from_rows(self.series, rows)
+
+    async def card(self, security: Security, /) -> SecurityCard:
+        raise NotImplementedError
+
+    async def borders(self, card: SecurityCard, /) -> Mapping[Timeframe, Period]:
+        raise NotImplementedError
+
+
+class DyingStorage:
+    """A store whose n-th writer dies before or after its commit, or meets a second writer between fetch and lock."""
+
+    def __init__(self, storage: IStorage, fate: str, transaction: int, rival: Callable[[], Awaitable[None]]) -> None:
+        self._storage, self._fate, self._left, self._rival = storage, fate, transaction, rival
+        self.batch_rows = 4
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[IUnitOfWork]:
+        self._left -= 1
+        if self._left == 0 and self._fate == "rival":
+            await self._rival()
+        async with self._storage.begin() as uow:
+            yield uow
+            if self._left == 0 and self._fate == "before_commit":
+                raise Crash
+        if self._left == 0 and self._fate == "after_commit":
+            raise Crash
+
+    def read(self):  # type: ignore[no-untyped-def]  # noqa: ANN201  # handed through as it is
+        return self._storage.read()
+
+    async def check(self, source: str, /) -> None: ...
+    async def close(self) -> None: ...
+
+
+class LoaderMachine(RuleBasedStateMachine):
+    """Drives the real loader over a real store."""
+
+    def __init__(self, open_storage: Callable[[], IStorage]) -> None:
+        super().__init__()
+        self.runner = asyncio.Runner()
+        self.storage = open_storage()
+        self.series = Series(Security(f"T{next(_tickers)}", "TQBR"), Timeframe.M1)
+        self.exchange = FakeExchange(self.series)
+        self.corrected: set[int] = set()
+
+    @initialize(length=st.integers(0, 150), trades=st.integers(0, 2**150))
+    def begin(self, length: int, trades: int) -> None:
+        self.runner.run(follow(self.storage, self.series))
+        self._pass(length, trades)
+
+    @rule(length=st.integers(1, 40), trades=st.integers(0, 2**41))
+    def time_passes(self, length: int, trades: int) -> None:
+        self._pass(length, trades)
+
+    def _pass(self, length: int, trades: int) -> None:
+        """Let minutes pass; bit n says whether minute n trades, the last one being the minute that now begins."""
+        for passed in range(length):
+            self._trade(trades >> passed & 1)
+            self.exchange.minutes += 1
+        self._trade(trades >> length & 1)
+
+    def _trade(self, happens: int) -> None:
+        if happens:
+            self.exchange.values.setdefault(self.exchange.minutes, [10.0])
+
+    @rule()
+    def a_forming_bar_is_taken_back(self) -> None:
+        self.exchange.values.pop(self.exchange.minutes, None)
+
+    @rule(lag=st.integers(0, 50))
+    def the_source_lags(self, lag: int) -> None:
+        self.exchange.lag = lag
+
+    @rule(skew=st.integers(0, 30))
+    def a_clock_steps(self, skew: int) -> None:
+        self.exchange.skew = skew
+
+    @rule()
+    def the_source_answers_nothing_once(self) -> None:
+        self.exchange.silent_answers = 1
+
+    @rule(
+        begin=st.integers(0, LAST),
+        length=st.integers(1, LAST),
+        page_rows=st.integers(1, 7),
+        fate=st.sampled_from(["lives", "before_commit", "after_commit", "rival"]),
+        transaction=st.integers(1, 3),
+    )
+    def load(self, begin: int, length: int, page_rows: int, fate: str, transaction: int) -> None:
+        self.exchange.page_rows = page_rows
+        wish = Wish(self.series, Period(minute(begin), minute(min(begin + length, self.exchange.minutes + 1))))
+        forming: dict[int, Candle] = {}
+
+        async def rival() -> None:
+            self._pass(3, 0b1011)
+            await self._load(self.storage, Wish(self.series, Period(minute(0), minute(self.exchange.minutes + 1))))
+            forming.update((await self._stored())[1])
+
+        try:
+            self.runner.run(self._load(DyingStorage(self.storage, fate, transaction, rival), wish))
+        except* Crash:
+            pass
+        _, candles = self.runner.run(self._stored())
+        for number, candle in forming.items():
+            assert candles[number] == candle, "an older answer overwrote a newer one"  # I15
+
+    @rule(begin=st.integers(0, LAST))
+    def two_processes_load_at_once(self, begin: int) -> None:
+        wish = Wish(self.series, Period(minute(begin), minute(max(begin, self.exchange.minutes + 1))))
+
+        async def both() -> None:
+            await asyncio.gather(self._load(self.storage, wish), self._load(self.storage, wish))
+
+        self.runner.run(both())
+
+    @rule(which=st.integers(0, LAST), length=st.integers(1, 30))
+    def the_exchange_corrects_and_the_gap_is_opened_again(self, which: int, length: int) -> None:
+        if not (known := [n for n in sorted(self.exchange.values) if n < self.exchange.minutes]):
+            return
+        number = known[which % len(known)]
+        self.exchange.values[number].append(10.0 + len(self.exchange.values[number]))
+        self.corrected.add(number)
+        self.runner.run(self._uncover(minute(number - length), minute(number + length)))
+
+    async def _uncover(self, time_from: Timestamp, time_till: Timestamp) -> None:
+        async with self.storage.begin() as uow:
+            await uow.spans.remove([CandleSpan(self.series.security, self.series.timeframe, time_from, time_till)])
+
+    async def _load(self, storage: IStorage, wish: Wish) -> None:
+        outcome = await MarketDataLoader(storage, self.exchange, self.exchange, rules=RULES, workers=2).load([wish])
+        assert outcome.failures == {}
+
+    async def _stored(self) -> tuple[list[Period], dict[int, Candle]]:
+        async with self.storage.read() as uow:
+            spans = [Period(span.time_from, span.time_till) async for span in uow.spans.filter_by_series(self.series)]
+            candles = {number_of(c.timestamp): c async for c in uow.candles.filter_by_series(self.series)}
+        return spans, candles
+
+    @invariant()
+    def covered_means_stored_final_and_true(self) -> None:
+        spans, candles = self.runner.run(self._stored())
+        assert spans == merge(spans)  # I2
+        for span in spans:
+            assert number_of(span.time_till) <= self.exchange.minutes  # I4
+            for number in range(number_of(span.time_from), number_of(span.time_till)):
+                values = self.exchange.values.get(number)
+                assert (number in candles) == (values is not None), number  # I3, I7
+                if values is not None:
+                    assert candles[number].is_final
+                    assert candles[number].volume == values[-1] or number in self.corrected
+        for number, candle in candles.items():
+            assert not candle.is_final or candle.volume in self.exchange.values[number]  # nothing invented (I6)
+            assert not candle.is_final or number < self.exchange.minutes
+
+    def teardown(self) -> None:
+        self.exchange.lag = self.exchange.skew = self.exchange.silent_answers = 0
+        whole = Period(minute(0), minute(self.exchange.minutes + 1))
+        try:
+            self.runner.run(self._heal(whole))
+            spans, candles = self.runner.run(self._stored())
+            assert gaps(spans, Period(minute(0), minute(self.exchange.minutes - 60))) == []  # I10
+            forming = self.exchange.minutes  # nothing is known of it for certain
+            assert {n: c.volume for n, c in candles.items() if n != forming} == {
+                n: values[-1] for n, values in self.exchange.values.items() if n != forming
+            }
+        finally:
+            self.runner.run(self.storage.close())
+            self.runner.close()
+
+    async def _heal(self, whole: Period) -> None:
+        await self._uncover(whole.time_from, whole.time_till)
+        await self._load(self.storage, Wish(self.series, whole))
+
+
+@pytest.mark.timeout(300)
+def test_covered_stays_true_in_memory() -> None:
+    run_state_machine_as_test(
+        lambda: LoaderMachine(MemoryStorage),  # type: ignore[arg-type]  # a factory will do
+        settings=settings(max_examples=150, stateful_step_count=25, deadline=None),
+    )
+
+
+@pytest.mark.timeout(300)
+def test_covered_stays_true_in_sql(database_url: str) -> None:
+    run_state_machine_as_test(
+        lambda: LoaderMachine(lambda: SqlStorage.open(database_url)),  # type: ignore[arg-type]  # a factory will do
+        settings=settings(
+            max_examples=12,
+            stateful_step_count=20,
+            deadline=None,
+            suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+        ),
+    )
