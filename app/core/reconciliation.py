@@ -108,6 +108,23 @@ def reconcile(state: SeriesState, spans: Sequence[Period], stored: CandlePage, b
     """
     is_stale = state.as_of is not None and batch.as_of < state.as_of
     is_covered = _membership(spans)
+    if stored or spans:
+        new, changed, superseded, forming = _compare(stored, batch, is_covered, is_stale=is_stale)
+    else:
+        new, changed, superseded, forming = batch.candles, stored, stored, stored
+    dropped = stored[:0] if is_stale else forming
+    proven = _proven(batch, stored) if is_stale else batch.period
+    covered = [part for claim in subtract([proven], batch.holes) for part in gaps(spans, claim)]
+    is_changed = bool(new or changed or dropped or covered)
+    is_history = bool(spans) and any(map(is_covered, [*new.begins, *changed.begins]))
+    state = _next_state(state, batch, is_changed=is_changed, is_history=is_history)
+    return Changes(new, changed, superseded, dropped, covered, state)
+
+
+def _compare(
+    stored: CandlePage, batch: Batch, is_covered: Callable[[int], bool], *, is_stale: bool
+) -> tuple[CandlePage, CandlePage, CandlePage, CandlePage]:
+    """Return what is new, changed and superseded, and the stored forming candles that the answer lacks."""
     old = {row[0]: row for row in stored.rows}
     new, changed, superseded = [], [], []
     for row in batch.candles.rows:
@@ -121,18 +138,10 @@ def reconcile(state: SeriesState, spans: Sequence[Period], stored: CandlePage, b
             if before[7]:
                 superseded.append(before)
     forming = [row for row in old.values() if not row[7]]
-    proven = _proven(batch, stored) if is_stale else batch.period
-    covered = [part for claim in subtract([proven], batch.holes) for part in gaps(spans, claim)]
-    dropped = [] if is_stale else forming
-    is_history = any(is_covered(row[0]) for row in (*new, *changed))
-    return Changes(
-        CandlePage.from_rows(batch.series, new),
-        CandlePage.from_rows(batch.series, changed),
-        CandlePage.from_rows(batch.series, superseded),
-        CandlePage.from_rows(batch.series, dropped),
-        covered,
-        _next_state(state, batch, is_changed=bool(new or changed or dropped or covered), is_history=is_history),
+    new_page, changed_page, superseded_page, forming_page = (
+        CandlePage.from_rows(batch.series, rows) for rows in (new, changed, superseded, forming)
     )
+    return new_page, changed_page, superseded_page, forming_page
 
 
 def _proven(batch: Batch, stored: CandlePage) -> Period:

@@ -1,0 +1,181 @@
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from app.core.date_time import Timestamp
+from app.core.entities import QuarantinedRow, Security, Series, SeriesState, Timeframe
+from app.core.market_data import SourcePage
+from app.core.pages import CandlePage
+from app.core.reconciliation import Batch, Changes, Rules, batch_of, reconcile
+from app.core.spans import Period
+
+SERIES = Series(Security("SBER", "TQBR"), Timeframe.M1)
+RULES = Rules(delay=timedelta(minutes=15))
+NOON = Timestamp(datetime(2024, 1, 3, 12, tzinfo=UTC))
+
+
+def minute(number: int) -> Timestamp:
+    return NOON + timedelta(minutes=number)
+
+
+def period(begin: int, end: int) -> Period:
+    return Period(minute(begin), minute(end))
+
+
+def page(*numbers: int, volume: float = 10, final: bool = False) -> CandlePage:
+    return CandlePage.from_rows(SERIES, ((minute(n).unix, 1, 2, 0.5, 1.5, volume, 15, final) for n in numbers))
+
+
+def answer(*numbers: int, as_of: Timestamp, is_last: bool = True, volume: float = 10) -> SourcePage:
+    return SourcePage(page(*numbers, volume=volume), as_of, is_last=is_last)
+
+
+def read(asked: Period, *pages: SourcePage) -> Batch:
+    return batch_of(SERIES, asked, pages, RULES)
+
+
+def apply(
+    batch: Batch, *, spans: Sequence[Period] = (), stored: CandlePage | None = None, as_of: Timestamp | None = None
+) -> Changes:
+    state = SeriesState(SERIES, followed_from=minute(0), as_of=as_of, watermark=as_of)
+    return reconcile(state, spans, stored or page(), batch)
+
+
+def minutes(candles: CandlePage) -> list[int]:
+    return [(candle.timestamp - NOON) // timedelta(minutes=1) for candle in candles]
+
+
+def test_i4_bars_are_final_up_to_the_watermark() -> None:
+    batch = read(period(0, 60), answer(*range(45), as_of=minute(60)))
+
+    assert batch.watermark == minute(44)  # 15 minutes of delay and one of margin
+    assert [candle.is_final for candle in batch.candles] == [True] * 44 + [False]
+    assert batch.period == period(0, 44)
+
+
+def test_i7_an_answer_covers_up_to_the_end_of_its_last_final_bar() -> None:
+    batch = read(period(0, 60), answer(0, 1, 2, 30, as_of=minute(120)))
+
+    assert batch.period == period(0, 31)
+
+
+def test_i7_silence_is_believed_when_it_has_settled() -> None:
+    day_later = minute(24 * 60)
+
+    assert read(period(0, 60), answer(0, as_of=day_later + timedelta(minutes=40))).period == period(0, 40)
+    assert read(period(0, 60), answer(as_of=day_later + timedelta(minutes=90))).period == period(0, 60)
+
+
+def test_i7_silence_proves_nothing_while_more_may_follow() -> None:
+    assert read(period(0, 60), answer(0, as_of=minute(5_000), is_last=False)).period == period(0, 1)
+
+
+def test_i3_an_empty_gap_is_filled_and_covered() -> None:
+    changes = apply(read(period(0, 60), answer(*range(60), as_of=minute(200))))
+
+    assert minutes(changes.new) == list(range(60))
+    assert changes.covered == [period(0, 60)]
+    assert changes.state.version > 0
+    assert changes.state.history_version == 0
+
+
+def test_i9_the_same_answer_again_changes_nothing() -> None:
+    batch = read(period(0, 60), answer(*range(60), as_of=minute(200)))
+    first = apply(batch)
+
+    again = reconcile(first.state, [period(0, 60)], page(*range(60), final=True), batch)
+
+    assert not (again.new)
+    assert not (again.changed)
+    assert not (again.superseded)
+    assert not (again.dropped)
+    assert not (again.covered)
+    assert again.state == first.state
+
+
+def test_i5_a_corrected_final_candle_keeps_its_old_values() -> None:
+    batch = read(period(0, 3), answer(0, 1, 2, as_of=minute(200), volume=11))
+
+    changes = apply(batch, spans=[period(0, 3)], stored=page(0, 1, 2, final=True))
+
+    assert minutes(changes.changed) == [0, 1, 2]
+    assert [candle.volume for candle in changes.superseded] == [10, 10, 10]
+    assert changes.state.history_version == changes.state.version > 0
+
+
+def test_i5_a_final_candle_neither_forms_again_nor_vanishes() -> None:
+    forming_again = read(period(0, 60), answer(44, as_of=minute(60)))
+
+    changes = apply(forming_again, stored=page(43, 44, final=True))
+
+    assert not (changes.new)
+    assert not (changes.changed)
+    assert not (changes.dropped)
+
+
+def test_a_forming_bar_is_replaced_until_it_is_final() -> None:
+    changes = apply(read(period(44, 60), answer(44, as_of=minute(61), volume=12)), stored=page(44))
+
+    assert minutes(changes.changed) == [44]
+    assert changes.changed[0].is_final
+    assert not changes.superseded
+    assert changes.covered == [period(44, 45)]
+
+
+def test_a_forming_bar_that_is_gone_is_dropped() -> None:
+    changes = apply(read(period(43, 60), answer(45, as_of=minute(62))), stored=page(44))
+
+    assert minutes(changes.dropped) == [44]
+    assert minutes(changes.new) == [45]
+
+
+def test_i8_the_slot_of_a_rejected_row_stays_uncovered() -> None:
+    bad = QuarantinedRow(SERIES, minute(2), "[null]", "no number", minute(200))
+    source = SourcePage(page(0, 1, 3, 4), minute(200), rejected=[bad], is_last=True)
+
+    changes = apply(read(period(0, 5), source))
+
+    assert changes.covered == [period(0, 2), period(3, 5)]
+
+
+def test_i15_an_older_answer_writes_only_what_is_uncovered() -> None:
+    older = read(period(0, 4), answer(0, 1, 2, 3, as_of=minute(200), volume=99))
+
+    changes = apply(older, spans=[period(0, 2)], stored=page(0, 1, final=True), as_of=minute(201))
+
+    assert minutes(changes.new) == [2, 3]
+    assert not (changes.changed)
+    assert not (changes.superseded)
+    assert changes.covered == [period(2, 4)]
+    assert changes.state.as_of == minute(201)
+
+
+def test_i15_an_older_answer_never_touches_a_forming_candle_of_a_newer_one() -> None:
+    older = read(period(0, 60), answer(*range(46), as_of=minute(62), volume=99))
+
+    changes = apply(older, stored=page(44, 45), as_of=minute(63))
+
+    assert minutes(changes.new) == list(range(44))
+    assert not (changes.changed)
+    assert not (changes.dropped)
+    assert changes.covered == [period(0, 44)]
+
+
+@pytest.mark.parametrize("version", [0, 10**15])
+def test_i16_counters_rise_strictly_and_above_the_milliseconds_of_the_answer(version: int) -> None:
+    state = SeriesState(SERIES, followed_from=minute(0), version=version)
+
+    changes = reconcile(state, [], page(), read(period(0, 1), answer(0, as_of=minute(200))))
+
+    assert changes.state.version > version
+    assert changes.state.version >= minute(200).unix * 1000
+
+
+def test_a_late_bar_inside_covered_time_is_a_change_of_history() -> None:
+    changes = apply(
+        read(period(0, 3), answer(0, 1, 2, as_of=minute(200))), spans=[period(0, 3)], stored=page(0, 2, final=True)
+    )
+
+    assert minutes(changes.new) == [1]
+    assert changes.state.history_version == changes.state.version > 0
