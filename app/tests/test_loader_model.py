@@ -247,10 +247,8 @@ class LoaderMachine(RuleBasedStateMachine):
             self.runner.run(self._heal(whole))
             spans, candles = self.runner.run(self._stored())
             assert gaps(spans, Period(minute(0), minute(self.exchange.minutes - 60))) == []  # I10
-            forming = self.exchange.minutes  # nothing is known of it for certain
-            assert {n: c.volume for n, c in candles.items() if n != forming} == {
-                n: values[-1] for n, values in self.exchange.values.items() if n != forming
-            }
+            ended = {n: values[-1] for n, values in self.exchange.values.items() if n < self.exchange.minutes}
+            assert {n: candle.volume for n, candle in candles.items() if candle.is_final} == ended
         finally:
             self.runner.run(self.storage.close())
             self.runner.close()
