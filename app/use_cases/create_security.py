@@ -1,6 +1,6 @@
 """Begin to follow a security."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -42,7 +42,13 @@ async def create_security(
         for timeframe, moment in moments.items():
             await uow.series.add([await _followed(uow, Series(security, timeframe), timeframe.floor(moment))])
         states = [state async for state in uow.series.filter_by_security(security).filter_followed()]
-    return FollowedSecurity(card, states, is_new)
+    return FollowedSecurity(card, shortest_first(states), is_new)
+
+
+def shortest_first(states: Iterable[SeriesState]) -> list[SeriesState]:
+    """Sort the series of one security by the length of their bars."""
+    order = {timeframe: position for position, timeframe in enumerate(Timeframe)}
+    return sorted(states, key=lambda state: order[state.series.timeframe])
 
 
 async def _moments(

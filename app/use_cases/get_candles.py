@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from app.core.date_time import Timestamp
-from app.core.entities import Series, SeriesState
+from app.core.entities import Series, SeriesState, Timeframe
 from app.core.errors import InputError, SeriesNotFoundError
 from app.core.pages import CandlePage
 from app.core.repository import IStorage, IUnitOfWork
@@ -28,22 +28,28 @@ class Gap:
 
 
 @dataclass(frozen=True, slots=True)
-class CandleAnswer:
-    """Candles of one series in ascending order, and what is known of their completeness.
+class Coverage:
+    """What is known of the completeness of a period.
 
     `period` is what was asked after alignment; `gaps` are its parts that are not covered. `version` is the series'
-    history_version when the whole period is covered, else its version (I16). `has_more`: the limit cut the answer.
+    history_version when the whole period is covered, else its version (I16).
     """
 
-    page: CandlePage
     period: Period
     gaps: Sequence[Gap]
     version: int
-    has_more: bool
 
     @property
     def is_complete(self) -> bool:
         return not self.gaps
+
+
+@dataclass(frozen=True, slots=True)
+class CandleAnswer(Coverage):
+    """Candles of one series in ascending order, and their coverage. `has_more`: the limit cut the answer."""
+
+    page: CandlePage
+    has_more: bool
 
 
 async def get_candles(
@@ -54,30 +60,36 @@ async def get_candles(
     time_till: Timestamp,
     limit: int | None = None,
     newest_first: bool = False,
+    part: Period | None = None,
 ) -> CandleAnswer:
     """Read the candles that begin in `[time_from, time_till)` from one snapshot, at most `limit` of them.
 
-    The limit keeps the oldest, with `newest_first` the newest; the page is ascending either way. Raises
+    The limit keeps the oldest, with `newest_first` the newest; the page is ascending either way. With `part` the
+    candles are those of that part only, for who reads page by page; the coverage is the whole period's. Raises
     SeriesNotFoundError for a series the store does not know and InputError for a period that ends before it begins.
     """
-    if time_from > time_till:
-        raise InputError("from", f"the period ends ({time_till}) before it begins ({time_from})")
-    timeframe = series.timeframe
-    period = Period(timeframe.ceil(time_from), timeframe.ceil(time_till))
+    period = _aligned(series.timeframe, time_from, time_till)
+    window = period if part is None else period & part
     async with storage.read() as uow:
-        state = await uow.series.get(series)
-        missing = await coverage_gaps(uow, state, period)
+        coverage = await _coverage(uow, series, period)
         inside = (
             uow.candles.filter_by_series(series)
-            .filter_by_timestamp_gte(period.time_from)
-            .filter_by_timestamp_lt(period.time_till)
+            .filter_by_timestamp_gte(window.time_from)
+            .filter_by_timestamp_lt(window.time_till)
         )
         subset = inside.newest_first() if newest_first else inside
         page = await (subset if limit is None else subset[: limit + 1]).page(series)
     has_more = limit is not None and len(page) > limit
     if has_more:
         page = page[-limit:] if newest_first else page[:limit]  # type: ignore[operator]  # has_more implies a limit
-    return CandleAnswer(page, period, missing, state.version if missing else state.history_version, has_more)
+    return CandleAnswer(coverage.period, coverage.gaps, coverage.version, page, has_more)
+
+
+async def get_coverage(storage: IStorage, series: Series, period: Period) -> Coverage:
+    """Say what `get_candles` would of the completeness of a period, without reading its candles. Raises the same."""
+    aligned = _aligned(series.timeframe, period.time_from, period.time_till)
+    async with storage.read() as uow:
+        return await _coverage(uow, series, aligned)
 
 
 async def first_covered(storage: IStorage, series: Series) -> Timestamp:
@@ -87,7 +99,7 @@ async def first_covered(storage: IStorage, series: Series) -> Timestamp:
         spans = [span async for span in uow.spans.filter_by_series(series)[:1]]
     moments = [moment for moment in (state.followed_from, *(span.time_from for span in spans)) if moment is not None]
     if not moments:
-        raise SeriesNotFoundError(f"nothing of {series} is stored or followed")
+        raise _unknown(series)
     return min(moments)
 
 
@@ -105,3 +117,21 @@ async def coverage_gaps(uow: IUnitOfWork, state: SeriesState, period: Period) ->
         )
         if part
     ]
+
+
+def _aligned(timeframe: Timeframe, time_from: Timestamp, time_till: Timestamp) -> Period:
+    if time_from > time_till:
+        raise InputError("from", f"the period ends ({time_till}) before it begins ({time_from})")
+    return Period(timeframe.ceil(time_from), timeframe.ceil(time_till))
+
+
+async def _coverage(uow: IUnitOfWork, series: Series, period: Period) -> Coverage:
+    state = await uow.series.get(series)
+    if state.followed_from is None and not await uow.spans.filter_by_series(series)[:1].count():
+        raise _unknown(series)
+    missing = await coverage_gaps(uow, state, period)
+    return Coverage(period, missing, state.version if missing else state.history_version)
+
+
+def _unknown(series: Series) -> SeriesNotFoundError:
+    return SeriesNotFoundError(f"nothing of {series} is stored or followed")

@@ -1,8 +1,9 @@
 """What is followed."""
 
-from app.core.entities import Security, SecurityCard, SeriesState
+from app.core.entities import Security, SeriesState
+from app.core.errors import SecurityNotFoundError
 from app.core.repository import IStorage
-from app.use_cases.create_security import FollowedSecurity
+from app.use_cases.create_security import FollowedSecurity, shortest_first
 
 
 async def list_securities(storage: IStorage) -> list[FollowedSecurity]:
@@ -12,21 +13,20 @@ async def list_securities(storage: IStorage) -> list[FollowedSecurity]:
         followed: dict[Security, list[SeriesState]] = {}
         async for state in uow.series.filter_followed():
             followed.setdefault(state.series.security, []).append(state)
-    return [_followed(cards[security], states) for security, states in sorted(followed.items(), key=_by_board)]
+    return [
+        FollowedSecurity(cards[security], shortest_first(states))
+        for security, states in sorted(followed.items(), key=_by_board)
+    ]
 
 
 async def get_security(storage: IStorage, security: Security) -> FollowedSecurity:
-    """Return one security with its followed series; SecurityNotFoundError when the store does not hold it."""
+    """Return one security with its followed series; SecurityNotFoundError when nothing of it is followed."""
     async with storage.read() as uow:
         card = await uow.securities.get(security)
-        return _followed(card, [state async for state in uow.series.filter_by_security(security).filter_followed()])
-
-
-def _followed(card: SecurityCard, states: list[SeriesState]) -> FollowedSecurity:
-    order = (
-        {timeframe: position for position, timeframe in enumerate(type(states[0].series.timeframe))} if states else {}
-    )
-    return FollowedSecurity(card, sorted(states, key=lambda state: order[state.series.timeframe]))
+        states = [state async for state in uow.series.filter_by_security(security).filter_followed()]
+    if not states:
+        raise SecurityNotFoundError(f"{security} is not followed")
+    return FollowedSecurity(card, shortest_first(states))
 
 
 def _by_board(item: tuple[Security, list[SeriesState]]) -> tuple[str, str]:

@@ -1,0 +1,143 @@
+"""What a request for candles asks for, read and checked."""
+
+import struct
+from dataclasses import dataclass, replace
+from datetime import UTC, timedelta, tzinfo
+from enum import StrEnum
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
+
+from fastapi import Query, Request
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
+
+from app.core.date_time import Timestamp
+from app.core.entities import Series
+from app.core.errors import InputError
+from app.core.spans import Period
+from app.io.parameters import parse_moment, parse_security, parse_timeframe
+from app.io.rest_api import cursors
+
+MAX_ROWS = 10_000
+_POSITION = struct.Struct(">III")  # unix seconds: the period's ends, and where the page before ended; until 2106
+_SECOND = timedelta(seconds=1)
+
+
+class Form(StrEnum):
+    """How candles are written."""
+
+    OBJECTS = "objects"
+    COLUMNS = "columns"
+    CSV = "csv"
+
+
+class CandleParameters(BaseModel):
+    """The query as it is sent. A parameter nobody knows is refused: a slip would go unnoticed."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    security: str = Field(description="The security, as `BOARD:TICKER`; one a request for now", examples=["TQBR:SBER"])
+    timeframe: str = Field(description="`M1 M10 H1 D1 W1 MN1 Q1`, or an alias such as `1h`", examples=["H1"])
+    time_from: str | None = Field(
+        None,
+        alias="from",
+        description="Where the period begins: a date, RFC 3339 (without an offset it is Moscow time), or unix seconds "
+        "or milliseconds. By default where the series begins",
+        examples=["2024-01-03"],
+    )
+    till: str | None = Field(
+        None,
+        description="Where the period ends, not included; a bare date means through that day. By default now",
+        examples=["2024-01-03T19:00:00+03:00"],
+    )
+    limit: int = Field(1000, ge=1, le=MAX_ROWS, description="How many candles an answer has at most")
+    cursor: str | None = Field(None, description="The `next_cursor` of the answer before; the rest of the query stays")
+    order: Literal["asc", "desc"] = Field("asc", description="Oldest or newest first")
+    last: int | None = Field(
+        None, ge=1, le=MAX_ROWS, description="Only the newest so many, oldest first; without limit, order and cursor"
+    )
+    tz: str = Field("UTC", description="The zone in which times are written, an IANA name", examples=["Europe/Moscow"])
+    shape: Literal["objects", "columns"] = Field("objects", description="JSON: an object a candle, or arrays")
+    format: Literal["json", "csv"] | None = Field(None, description="By default what `Accept` asks for, else JSON")
+
+
+@dataclass(frozen=True, slots=True)
+class CandleWish:
+    """A checked request: open ends are None, `part` is what is left behind a cursor.
+
+    `identity` is what makes a cursor this query's; page size and form may change on the way.
+    """
+
+    series: Series
+    time_from: Timestamp | None
+    time_till: Timestamp | None
+    limit: int
+    order: Literal["asc", "desc"]
+    is_last: bool
+    zone: tzinfo
+    form: Form
+    identity: tuple[str, ...]
+    part: Period | None = None
+
+    @property
+    def is_newest_first(self) -> bool:
+        return self.is_last or self.order == "desc"
+
+    def behind(self, cursor: str) -> "CandleWish":
+        """Return the wish for what a cursor leaves, in the period that the first page had."""
+        position = cursors.unseal(cursor, *self.identity)
+        if len(position) != _POSITION.size:
+            raise cursors.BadCursorError
+        time_from, time_till, begin = map(Timestamp.from_unix, _POSITION.unpack(position))
+        if not time_from <= begin < time_till:
+            raise cursors.BadCursorError
+        part = Period(time_from, begin) if self.is_newest_first else Period(begin + _SECOND, time_till)
+        return replace(self, time_from=time_from, time_till=time_till, part=part)
+
+    def cursor(self, period: Period, begin: int) -> str:
+        """Write the cursor behind the candle that begins there (unix seconds)."""
+        return cursors.seal(_POSITION.pack(period.time_from.unix, period.time_till.unix, begin), *self.identity)
+
+
+async def candle_wish(request: Request, sent: Annotated[CandleParameters, Query()]) -> CandleWish:
+    """Read and check the query."""
+    if twice := [name for name in request.query_params if len(request.query_params.getlist(name)) > 1]:
+        raise InputError(twice[0], "is given more than once: one value a request")
+    if sent.last is not None and sent.model_fields_set & {"limit", "order", "cursor"}:
+        raise InputError("last", "goes without limit, order and cursor: it is all of them at once")
+    series = Series(parse_security(sent.security), parse_timeframe(sent.timeframe))
+    time_from = None if sent.time_from is None else parse_moment(sent.time_from, "from")
+    time_till = None if sent.till is None else parse_moment(sent.till, "till", is_end=True)
+    wish = CandleWish(
+        series,
+        time_from,
+        time_till,
+        sent.last or sent.limit,
+        sent.order,
+        sent.last is not None,
+        _zone(sent.tz),
+        _form(sent, request.headers.get("accept", "*/*")),
+        (str(series), str(time_from), str(time_till), sent.order),
+    )
+    return wish if sent.cursor is None else wish.behind(sent.cursor)
+
+
+def _zone(name: str) -> tzinfo:
+    if name == "UTC":
+        return UTC
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError) as error:  # unknown names, paths and NULs, folders of the zone files
+        raise InputError("tz", "there is no such time zone: write an IANA name, as Europe/Moscow") from error
+
+
+def _form(sent: CandleParameters, accept: str) -> Form:
+    """Choose the form: `format` wins over `Accept`, which is read for what it names, not for its weights."""
+    if sent.format is None:
+        ranges = {part.partition(";")[0].strip().lower() for part in accept.split(",")}
+        if not ranges & {"", "*/*", "application/*", "application/json", "text/*", "text/csv"}:
+            raise HTTPException(406, "candles are written as application/json and text/csv")
+        is_csv = not ranges & {"", "*/*", "application/*", "application/json"}
+    else:
+        is_csv = sent.format == "csv"
+    return Form.CSV if is_csv else Form(sent.shape)

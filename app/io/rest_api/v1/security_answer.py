@@ -1,0 +1,108 @@
+"""Securities as JSON."""
+
+from dataclasses import asdict
+from datetime import date, datetime
+from typing import Self
+
+from pydantic import BaseModel, Field
+
+from app.core.date_time import Timestamp
+from app.core.entities import SeriesState, Timeframe
+from app.io.rest_api.v1.coverage import MissingSpan, Span, missing_spans
+from app.use_cases.create_security import FollowedSecurity
+from app.use_cases.get_spans import SeriesCoverage
+
+_ORDER = list(Timeframe)
+
+
+class FollowedSeries(BaseModel):
+    """What is followed in one timeframe, and how fresh it is."""
+
+    timeframe: Timeframe
+    followed_from: datetime | None
+    as_of: datetime | None = Field(description="When the exchange gave the freshest answer that is stored")
+    watermark: datetime | None = Field(description="Bars that end at or before this can be final")
+    version: int
+    history_version: int
+
+    @classmethod
+    def of(cls, state: SeriesState) -> Self:
+        return cls(
+            timeframe=state.series.timeframe,
+            followed_from=_utc(state.followed_from),
+            as_of=_utc(state.as_of),
+            watermark=_utc(state.watermark),
+            version=state.version,
+            history_version=state.history_version,
+        )
+
+
+class SecurityAnswer(BaseModel):
+    """A security as the exchange describes it, and what is followed of it."""
+
+    security: str = Field(examples=["TQBR:SBER"])
+    ticker: str
+    board: str
+    engine: str
+    market: str
+    name: str
+    short_name: str
+    isin: str | None
+    kind: str | None
+    decimals: int | None
+    is_traded: bool
+    is_primary: bool
+    listed_from: date | None
+    listed_till: date | None
+    series: list[FollowedSeries] = Field(description="Shortest timeframe first")
+
+    @classmethod
+    def of(cls, followed: FollowedSecurity) -> Self:
+        security = followed.card.security
+        states = sorted(followed.series, key=lambda state: _ORDER.index(state.series.timeframe))
+        series = [FollowedSeries.of(state) for state in states]
+        named = {"security": str(security), "ticker": security.ticker, "board": security.board, "series": series}
+        return cls.model_validate({**asdict(followed.card), **named})
+
+
+class SecurityList(BaseModel):
+    """A page of securities, by board and ticker."""
+
+    securities: list[SecurityAnswer]
+    count: int = Field(description="How many securities this page has")
+    next_cursor: str | None = Field(description="Asks for the next page; null at the end, and only there")
+
+
+class SeriesSpans(BaseModel):
+    """What is stored of one timeframe and what is missing, both oldest first."""
+
+    timeframe: Timeframe
+    followed_from: datetime | None
+    watermark: datetime | None
+    version: int
+    history_version: int
+    spans: list[Span]
+    gaps: list[MissingSpan]
+
+    @classmethod
+    def of(cls, coverage: SeriesCoverage) -> Self:
+        return cls(
+            timeframe=coverage.series.timeframe,
+            followed_from=_utc(coverage.followed_from),
+            watermark=_utc(coverage.watermark),
+            version=coverage.version,
+            history_version=coverage.history_version,
+            spans=[Span.of(span.time_from, span.time_till) for span in coverage.spans],
+            gaps=missing_spans(coverage.gaps),
+        )
+
+
+class SecuritySpans(BaseModel):
+    """The coverage of a security."""
+
+    security: str = Field(examples=["TQBR:SBER"])
+    series: list[SeriesSpans] = Field(description="Shortest timeframe first")
+
+
+def _utc(moment: Timestamp | None) -> datetime | None:
+    return None if moment is None else moment.utc

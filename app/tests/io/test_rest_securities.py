@@ -1,0 +1,201 @@
+"""Securities, their coverage and timeframes over REST."""
+
+import pytest
+
+from app.core.entities import Timeframe
+from app.core.errors import SourceRefusedError, SourceUnavailableError
+from app.core.repository import IStorage
+from app.repository.memory import MemoryStorage
+from app.tests.builders import T0, a_page, minute
+from app.tests.io.rest_client import Client, FakeAdapter, a_client, store
+
+PATH = "/v1/securities"
+SBER_PATH = f"{PATH}/TQBR/SBER"
+NEW = {"ticker": "SBER", "board": "TQBR", "timeframes": ["H1", "1m"], "since": "2024-01-03"}
+
+
+@pytest.fixture
+def client(storage: IStorage) -> Client:
+    return a_client(storage)
+
+
+async def test_a_new_security_is_created_and_then_found(client: Client) -> None:
+    created = await client.post(PATH, NEW)
+    found = await client.get(SBER_PATH)
+
+    assert (created.status, created.headers["location"]) == (201, SBER_PATH)
+    assert created.json == found.json
+    assert (created.json["security"], created.json["name"]) == ("TQBR:SBER", "Сбербанк России ПАО ао")
+    assert created.json["series"] == [
+        {
+            "timeframe": timeframe,
+            "followed_from": "2024-01-02T21:00:00Z",
+            "as_of": None,
+            "watermark": None,
+            "version": 0,
+            "history_version": 0,
+        }
+        for timeframe in ("M1", "H1")
+    ]
+
+
+async def test_followed_twice_is_no_error_and_adds_what_is_new(client: Client) -> None:
+    await client.post(PATH, NEW)
+
+    again = await client.post(PATH, {**NEW, "timeframes": ["D1"], "since": "all"})
+
+    assert again.status == 200
+    assert [series["timeframe"] for series in again.json["series"]] == ["M1", "H1", "D1"]
+    assert again.json["series"][-1]["followed_from"] == "2024-01-01T21:00:00Z"
+
+
+async def test_what_is_left_open_is_taken_from_the_settings() -> None:
+    created = await a_client(MemoryStorage()).post(PATH, {"ticker": "sber", "board": "tqbr"})
+
+    assert created.status == 201
+    assert [series["timeframe"] for series in created.json["series"]] == ["M1", "M10", "H1", "D1"]
+
+
+async def test_an_unknown_security_is_not_found(client: Client) -> None:
+    created = await client.post(PATH, {**NEW, "ticker": "NOSUCH"})
+
+    assert (created.status, created.json["type"]) == (404, "urn:moex-candles:problem:security-not-found")
+    assert (await client.get(f"{PATH}/TQBR/NOSUCH")).status == 404
+    assert (await client.ask("DELETE", f"{PATH}/TQBR/NOSUCH")).status == 404
+    assert (await client.get(f"{PATH}/TQBR/NOSUCH/spans")).status == 404
+
+
+@pytest.mark.parametrize(
+    ("change", "parameter"),
+    [
+        ({"owner": "me"}, "owner"),
+        ({"ticker": "СБЕР"}, "ticker"),
+        ({"ticker": 5}, "ticker"),
+        ({"board": "TQ BR"}, "board"),
+        ({"timeframes": []}, "timeframes"),
+        ({"timeframes": ["M7"]}, "timeframes"),
+        ({"timeframes": "H1"}, "timeframes"),
+        ({"since": "long ago"}, "since"),
+        ({"\ud800": 1}, "body"),
+    ],
+)
+async def test_a_body_that_makes_no_sense_is_refused(change: dict[str, object], parameter: str) -> None:
+    answer = await a_client(MemoryStorage()).post(PATH, {**NEW, **change})
+
+    assert answer.status == 422
+    assert [error["parameter"] for error in answer.json["errors"]] == [parameter]
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b'"\xff"', b"[" * 60_000, b'{"ticker": NaN}'])
+async def test_a_body_that_is_none_is_refused(body: bytes) -> None:
+    client = a_client(MemoryStorage())
+
+    answer = await client.ask("POST", PATH, body=body, headers={"content_type": "application/json"})
+
+    assert answer.status in {400, 422}
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_a_huge_body_is_refused_unread() -> None:
+    client = a_client(MemoryStorage())
+
+    answer = await client.ask("POST", PATH, body=b" " * 70_000, headers={"content_type": "application/json"})
+
+    assert (answer.status, answer.json["status"]) == (413, 413)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "patience"),
+    [
+        (SourceUnavailableError("http://inside refused"), 503, "30"),
+        (SourceUnavailableError("http://inside asked", retry_after=1.2), 503, "2"),
+        (SourceRefusedError("http://inside said 403"), 502, None),
+    ],
+)
+async def test_failures_of_the_exchange_are_told_apart(error: Exception, status: int, patience: str | None) -> None:
+    answer = await a_client(MemoryStorage(), adapter=FakeAdapter(error)).post(PATH, NEW)
+
+    assert (answer.status, answer.headers.get("retry-after")) == (status, patience)
+    assert b"inside" not in answer.body
+
+
+async def test_the_followed_are_listed_by_board_and_ticker(client: Client) -> None:
+    await client.post(PATH, NEW)
+    await client.post(PATH, {**NEW, "ticker": "GAZP"})
+
+    answer = (await client.get(PATH)).json
+
+    assert [security["security"] for security in answer["securities"]] == ["TQBR:GAZP", "TQBR:SBER"]
+    assert (answer["count"], answer["next_cursor"]) == (2, None)
+
+
+@pytest.mark.parametrize(
+    ("query", "tickers"),
+    [
+        ({"q": "сбер"}, ["SBER"]),
+        ({"q": "gaz"}, ["GAZP"]),
+        ({"q": "nothing"}, []),
+        ({"board": "tqbr"}, ["GAZP", "SBER"]),
+        ({"board": "SMAL"}, []),
+        ({"market": "shares"}, ["GAZP", "SBER"]),
+        ({"market": "bonds"}, []),
+    ],
+)
+async def test_the_list_is_filtered(query: dict[str, str], tickers: list[str]) -> None:
+    client = a_client(MemoryStorage())
+    for ticker in ("SBER", "GAZP"):
+        await client.post(PATH, {**NEW, "ticker": ticker})
+
+    answer = (await client.get(PATH, query)).json
+
+    assert [security["ticker"] for security in answer["securities"]] == tickers
+
+
+async def test_the_list_goes_page_by_page() -> None:
+    client = a_client(MemoryStorage())
+    for ticker in ("SBER", "GAZP"):
+        await client.post(PATH, {**NEW, "ticker": ticker})
+
+    first = (await client.get(PATH, {"limit": 1})).json
+    second = (await client.get(PATH, {"limit": 1, "cursor": first["next_cursor"]})).json
+
+    assert [page["securities"][0]["ticker"] for page in (first, second)] == ["GAZP", "SBER"]
+    assert second["next_cursor"] is None
+    assert (await client.get(PATH, {"q": "SBER", "cursor": first["next_cursor"]})).status == 400
+
+
+async def test_the_followed_no_more_are_not_listed(client: Client) -> None:
+    await client.post(PATH, NEW)
+
+    removed = await client.ask("DELETE", SBER_PATH)
+
+    assert (removed.status, removed.body) == (204, b"")
+    assert (await client.get(PATH)).json["securities"] == []
+    assert (await client.get(SBER_PATH)).status == 404
+    assert (await client.ask("DELETE", SBER_PATH, {"purge": "perhaps"})).status == 422
+
+
+async def test_spans_tell_what_is_covered_and_what_is_missing(storage: IStorage, client: Client) -> None:
+    await store(storage, a_page([0, 1]), (T0, minute(2)), (minute(4), minute(5)), followed_from=T0)
+
+    answer = await client.get(f"{SBER_PATH}/spans", {"timeframe": "1min"})
+
+    [series] = answer.json["series"]
+    assert (answer.json["security"], series["timeframe"], series["version"]) == ("TQBR:SBER", "M1", 7)
+    assert series["spans"] == [
+        {"from": "2024-01-03T07:00:00Z", "till": "2024-01-03T07:02:00Z"},
+        {"from": "2024-01-03T07:04:00Z", "till": "2024-01-03T07:05:00Z"},
+    ]
+    assert series["gaps"] == [
+        {"from": "2024-01-03T07:02:00Z", "till": "2024-01-03T07:04:00Z", "reason": "not_loaded"},
+        {"from": "2024-01-03T07:05:00Z", "till": "2024-01-04T07:00:00Z", "reason": "in_progress"},
+    ]
+    assert (await client.get(f"{SBER_PATH}/spans", {"timeframe": "H1"})).status == 404
+    assert (await client.get(f"{SBER_PATH}/spans", {"timeframe": "H9"})).status == 422
+
+
+async def test_all_timeframes_are_listed() -> None:
+    answer = (await a_client(MemoryStorage()).get("/v1/timeframes")).json
+
+    assert [timeframe["name"] for timeframe in answer["timeframes"]] == list(Timeframe)
+    assert [timeframe["seconds"] for timeframe in answer["timeframes"]] == [60, 600, 3600, None, None, None, None]
