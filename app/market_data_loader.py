@@ -113,11 +113,11 @@ class _Window:
         failure: SourceError | None = None
         try:
             async for page in self._pages(period):
-                pages.append(page)
-                if sum(len(each.candles) for each in pages) + len(page.candles) > self.batch_rows:
+                if pages and sum(len(each.candles) for each in [*pages, page]) > self.batch_rows:
                     batch = batch_of(self.series, period, pages, self.rules)
                     period, pages = replace(period, time_from=batch.period.time_till), []
                     yield batch
+                pages.append(page)
         except SourceShiftError:
             raise
         except SourceError as error:

@@ -20,13 +20,13 @@ def _timeframes(value: object) -> object:
 
 
 def _off(value: object) -> object:
-    return None if value in {"", "off"} else value
+    return None if value == "off" else value
 
 
 class Settings(BaseSettings):
     """Read from the environment, then from a `.env` file beside the program, then the defaults."""
 
-    model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True)
 
     database_url: str = Field("sqlite+aiosqlite:///candles.db", repr=False)
     redis_url: Annotated[str | None, BeforeValidator(_off)] = Field(None, repr=False)

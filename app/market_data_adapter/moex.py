@@ -54,13 +54,14 @@ class MoexAdapter:
         as_of: Timestamp | None = None
         edge = _Edge()
         while True:
-            answer, given_at = await self._ask(card, series, Period(edge.moment or period.time_from, period.time_till))
+            asked = Period(edge.moment or period.time_from, period.time_till)
+            answer, given_at = await self._ask(card, series, asked)
             as_of = as_of or min(started, given_at or started)
-            last = answer.last_begin
+            last = max((*answer.candles.begins[-1:], *(row.begin for row in answer.rejected)), default=None)
             is_short = answer.raw_count < PAGE_ROWS
             is_last = last is None or last == edge.begin or _slot_end(last, timeframe) >= period.time_till
-            if last is not None and not is_last and last < (edge.moment or period.time_from).unix:
-                raise SourceBadAnswerError(f"{series}: the exchange answers what lies before the asked {period}")
+            if last in {None, edge.begin} and not is_short:
+                raise SourceBadAnswerError(f"{series}: the exchange answers a full page with nothing new of {asked}")
             fresh = edge.continued(answer, period, settled_before=as_of - self.delay)
             held = not (is_last or is_short)
             yield SourcePage(
@@ -76,19 +77,22 @@ class MoexAdapter:
             edge = _Edge(last, answer.candles[-1] if _ends_at(answer.candles, last) else None, is_given=not held)
 
     async def _ask(self, card: SecurityCard, series: Series, period: Period) -> tuple[ParsedPage, Timestamp | None]:
-        """Read one page; one that gives two values for a candle is asked for once more, then its later row wins."""
+        """Read one page, less what nobody asked for.
+
+        One that gives two values for a candle is asked for once more, then its later row wins.
+        """
         query = _CANDLES | {
             "interval": str(series.timeframe.interval),
             "from": _wall(period.time_from),
             "till": _wall(period.time_till - timedelta(seconds=1)),  # inclusive on the other side
         }
         for _ in range(2):
-            answer = await self._client.get(
+            answer, given_at = await self._client.get(
                 f"{_path(card)}/candles.json", query, lambda body: parse_candles(body, series)
             )
-            if not answer[0].conflicts:
+            if not answer.conflicts:
                 break
-        return answer
+        return answer.inside(period), given_at
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from functools import lru_cache
 from itertools import pairwise
@@ -52,14 +52,17 @@ class ParsedPage:
     """The rows of one answer: ascending, equal repeats folded.
 
     `raw_count` is how many rows came, `conflicts` how many beginnings came with different values: the later row won.
-    `last_begin` is the greatest beginning of all rows, rejected ones too; None for an empty answer.
     """
 
     candles: CandlePage
     rejected: Sequence[Rejected]
     raw_count: int
     conflicts: int
-    last_begin: int | None
+
+    def inside(self, period: Period) -> "ParsedPage":
+        """Return the page without the rows that begin outside the period; they still count."""
+        rejected = [row for row in self.rejected if Timestamp.from_unix(row.begin) in period]
+        return replace(self, candles=self.candles.between(period.time_from, period.time_till), rejected=rejected)
 
 
 def parse_candles(body: bytes, series: Series) -> ParsedPage:
@@ -77,13 +80,11 @@ def parse_candles(body: bytes, series: Series) -> ParsedPage:
         else:
             good.append(row)
     kept, conflicts = _fold(good)
-    begins = [row[0] for row in good] + [row.begin for row in rejected]
     return ParsedPage(
         CandlePage.from_rows(series, ((*row, 0) for row in kept)),
         rejected,
         len(good) + len(rejected),
         conflicts,
-        max(begins, default=None),
     )
 
 

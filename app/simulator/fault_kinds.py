@@ -154,6 +154,13 @@ class IgnoreStart(CandleFault, frozen=True, tag="ignore_start"):
         return replace(wish, start=0)
 
 
+class IgnoreFrom(CandleFault, frozen=True, tag="ignore_from"):
+    """Begin with the first candle there is, wherever one was asked to begin."""
+
+    def on_wish(self, wish: CandleQuery) -> CandleQuery:
+        return replace(wish, window=replace(wish.window, low="1997-01-01 00:00:00"))
+
+
 class Duplicate(CandleFault, frozen=True, tag="duplicate"):
     """Repeat the last so many rows of the page; with `changes`, the repetition differs in these columns."""
 
@@ -279,7 +286,7 @@ class Split(Revision, frozen=True, kw_only=True, tag="split"):
 
 AnyFault = (
     Status | Html | Error | Cut | Slow | Reset | Bomb | WrongDate | Stale | Late | Empty | Shift | IgnoreStart
-    | Duplicate | Shuffle | Beyond | BadRow | Columns | Revise | Withdraw | Split
+    | IgnoreFrom | Duplicate | Shuffle | Beyond | BadRow | Columns | Revise | Withdraw | Split
 )  # fmt: skip
 
 

@@ -1,0 +1,33 @@
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from app.core.date_time import Timestamp
+from app.market_data_adapter.iss import Budget, IssClient, Patience
+from app.simulator.clock import SimulatedClock
+from app.simulator.server import Simulator
+
+NOON = Timestamp(datetime(2024, 1, 17, 9, 0, tzinfo=UTC))
+BRIEF = Patience(total=2, connect=1, read=1, attempts=1, altogether=5)
+
+
+@pytest.fixture
+async def simulator() -> AsyncIterator[Simulator]:
+    async with Simulator(clock=SimulatedClock(NOON, stopped=True), gzip=True).serve() as running:
+        yield running
+
+
+@pytest.fixture
+async def open_client() -> AsyncIterator[Callable[..., IssClient]]:
+    """Make clients that give up soon; all are closed when the test is over."""
+    async with AsyncExitStack() as stack:
+
+        def open_(url: str, budget: Budget | None = None, **patience: float) -> IssClient:
+            client = IssClient(url, budget=budget or Budget(16, None), patience=replace(BRIEF, **patience))  # type: ignore[arg-type]  # numbers all
+            stack.push_async_callback(client.close)
+            return client
+
+        yield open_
