@@ -1,9 +1,13 @@
 """The composition root: settings in, a working service out. Every door and every test enters here."""
 
+import logging
+import sys
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+
+import structlog
 
 from app.core.entities import Timeframe
 from app.core.market_data import IClock, IMarketDataAdapter, IMarketDataLoader
@@ -64,6 +68,44 @@ async def bootstrap(
     finally:
         await client.close()
         await storage.close()
+
+
+async def migrate_store(settings: Settings) -> None:
+    """Bring the tables of the store up to date with this program; harmless when they are."""
+    await migrate(settings.database_url)
+
+
+def configure_logging(level: str) -> None:
+    """Write to stderr what we and the libraries log: for people on a terminal, else a JSON object a line."""
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    handler = logging.StreamHandler()
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_renderers()],
+        )
+    )
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.getLogger("taskiq").setLevel(logging.CRITICAL)  # the tasks' own middleware tells failures once
+    structlog.configure(
+        processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+    )
+
+
+def _renderers() -> list[structlog.typing.Processor]:
+    if sys.stderr.isatty():
+        return [structlog.dev.ConsoleRenderer()]
+    return [
+        structlog.processors.format_exc_info,
+        structlog.processors.JSONRenderer(ensure_ascii=False),
+    ]
 
 
 def _client(settings: Settings) -> IssClient:

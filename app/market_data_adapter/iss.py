@@ -133,9 +133,9 @@ class IssClient:
 
 
 def _limiter(rate: float) -> Limiter:
-    """Spread requests evenly: one, then a pause."""
-    one_each = Rate(1, round(1000 / rate), burst=1)
-    return Limiter(StateBucket([one_each], algorithm=GCRA(), store=InMemoryStateStore()))
+    """Spread requests evenly: one, then a pause. The limiter counts in whole units: so many in a thousand seconds."""
+    evenly = Rate(max(round(rate * 1000), 1), 1_000_000, burst=1)
+    return Limiter(StateBucket([evenly], algorithm=GCRA(), store=InMemoryStateStore()))
 
 
 def _worth_another_try(error: Exception) -> bool | float:

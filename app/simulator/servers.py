@@ -92,8 +92,8 @@ class Postgresql(_Server):
 
     def __init__(self, *, durable: bool = False) -> None:
         """Create and start; ServerError says why it could not."""
-        super().__init__("postgresql")
         self._binaries = _first(_postgresql_binaries(), "PostgreSQL", "postgresql", "TEST_DATABASE_URL")
+        super().__init__("postgresql")
         self._durable = durable
         self._user = _ordinary_user()
         if self._user:
@@ -146,8 +146,8 @@ class Redis(_Server):
 
     def __init__(self, *, append_only: bool = False) -> None:
         """Start; ServerError says why it could not."""
-        super().__init__("redis")
         self._binary = _first(_redis_binaries(), "Redis", "redis-server", "TEST_REDIS_URL")
+        super().__init__("redis")
         self._append_only = append_only
         self.start()
 

@@ -4,13 +4,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Self
+from typing import Self, cast
 
 from sqlalchemy import select, text
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.pool import QueuePool
 
-from app.core.errors import SchemaMismatchError, StorageBusyError
+from app.core.errors import SchemaMismatchError, StorageBusyError, StorageError, StorageUnavailableError
 from app.repository import refusals
 from app.repository.sql import engine
 from app.repository.sql.candles import SqlCandleRepository
@@ -68,12 +69,12 @@ class SqlStorage:
     """Connects when first asked, so it may be built before a fork; one event loop at a time may use it."""
 
     def __init__(self, writer: AsyncEngine, reader: AsyncEngine, *, place: str, patience: float) -> None:
-        """`reader` is the same engine where one pool serves both; then writers need not queue in this process."""
+        """`reader` is the same engine where one pool serves both, as on PostgreSQL."""
         self._writer = writer
         self._reader = reader
         self._place = place
         self._patience = patience
-        self._turn = asyncio.Lock() if writer is not reader else None
+        self._turns = {} if writer is reader else {pool: asyncio.Semaphore(_size(pool)) for pool in (writer, reader)}
 
     @classmethod
     def open(cls, url: str, *, patience: float = 30, pool_size: int = 8) -> Self:
@@ -96,18 +97,19 @@ class SqlStorage:
     @property
     def connections_in_use(self) -> int:
         """How many connections are out of the pools: none while nothing runs."""
-        pools = {self._writer.pool, self._reader.pool}
-        return sum(pool.checkedout() for pool in pools)  # type: ignore[attr-defined]  # queue pools, all of them
+        return sum(cast("QueuePool", pool.pool).checkedout() for pool in {self._writer, self._reader})
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[SqlUnitOfWork]:
-        async with self._writer_turn(), self._transaction(self._writer, is_writer=True) as transaction:
+        late = StorageBusyError(f"{self._place} is busy: other writers took longer than the patience; try again")
+        async with self._turn(self._writer, late), self._transaction(self._writer, is_writer=True) as transaction:
             yield SqlUnitOfWork.over(transaction)
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[SqlUnitOfWork]:
         """Open one snapshot; it is taken when the first question is asked."""
-        async with self._transaction(self._reader, is_writer=False) as transaction:
+        late = StorageUnavailableError(f"{self._place}: no connection became free in time")
+        async with self._turn(self._reader, late), self._transaction(self._reader, is_writer=False) as transaction:
             yield SqlUnitOfWork.over(transaction)
 
     async def check(self, source: str, /) -> None:
@@ -124,7 +126,8 @@ class SqlStorage:
         async with AsyncExitStack() as stack:
             stack.enter_context(translating(self._place))
             with translating(self._place, *OUTAGES):
-                connection = await stack.enter_async_context(pool.connect())
+                connection = await self._connect(pool)
+                _ = stack.push_async_exit(connection)
                 transaction = Transaction(connection, self._place, is_writer)
                 await self._open(transaction)
             yield transaction
@@ -141,20 +144,32 @@ class SqlStorage:
             _ = await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
     @asynccontextmanager
-    async def _writer_turn(self) -> AsyncIterator[None]:
-        """Let the writers of this process queue here, where waiting costs no thread and is fair."""
-        if self._turn is None:
+    async def _turn(self, pool: AsyncEngine, late: StorageError) -> AsyncIterator[None]:
+        """Queue for a connection to SQLite here, where waiting costs no thread and can be cancelled."""
+        turn = self._turns.get(pool)
+        if turn is None:
             yield
             return
         try:
             async with asyncio.timeout(self._patience):
-                await self._turn.acquire()
+                await turn.acquire()
         except TimeoutError as error:
-            raise StorageBusyError(f"{self._place} is busy: other writers took longer than the patience") from error
+            raise late from error
         try:
             yield
         finally:
-            self._turn.release()
+            turn.release()
+
+    async def _connect(self, pool: AsyncEngine) -> AsyncConnection:
+        """Open a connection to SQLite to the end even if cancelled: half-open ones are left to the collector."""
+        if pool not in self._turns:
+            return await pool.connect()
+        opening = asyncio.ensure_future(_started(pool))
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            await (await opening).close()
+            raise
 
     async def _require_schema(self, unit_of_work: SqlUnitOfWork) -> None:
         transaction = unit_of_work._transaction  # noqa: SLF001  # the storage made it
@@ -169,3 +184,11 @@ class SqlStorage:
             raise SchemaMismatchError(
                 f"{self._place} has revision {newest or 'none'}, not {SCHEMA_REVISION}: {MIGRATE}"
             )
+
+
+async def _started(pool: AsyncEngine) -> AsyncConnection:
+    return await pool.connect()
+
+
+def _size(pool: AsyncEngine) -> int:
+    return cast("QueuePool", pool.pool).size()

@@ -1,0 +1,58 @@
+"""What runs in the background. A task that fails is logged and not tried again: the next tick sees the same gap.
+
+A task's id says what it does, and the brokers refuse one that still waits or runs; so ticks do not pile up.
+"""
+
+import structlog
+from taskiq import AsyncBroker, Context, TaskiqDepends, async_shared_broker
+
+from app.bootstrap import Service
+from app.core.entities import Security, Series, Timeframe
+from app.core.market_data import LoadOutcome
+from app.use_cases.list_securities import list_securities
+from app.use_cases.update_candles import update_candles as load_what_is_missing
+
+_log = structlog.stdlib.get_logger(__name__)
+_CONTEXT: Context = TaskiqDepends()
+_SERVICE: Service = TaskiqDepends()
+
+
+async def kick_update(broker: AsyncBroker) -> None:
+    """Wake a worker up to bring everything that is followed up to now."""
+    await update_candles.kicker().with_broker(broker).with_task_id("update_candles").kiq()
+
+
+@async_shared_broker.task("update_candles")
+async def update_candles(service: Service = _SERVICE, context: Context = _CONTEXT) -> None:
+    """Kick one task for each followed series."""
+    followed = [state.series for security in await list_securities(service.storage) for state in security.series]
+    for series in followed:
+        await _kick_series(context.broker, series)
+    _log.info("updating what is followed", series=len(followed))
+
+
+@async_shared_broker.task("update_series")
+async def update_series(board: str, ticker: str, timeframe: Timeframe, service: Service = _SERVICE) -> None:
+    """Bring one series up to now. Raises what ended the load, if anything did."""
+    outcome = await load_what_is_missing(
+        service.storage,
+        service.loader,
+        service.clock,
+        securities=[Security(ticker, board)],
+        timeframes=[timeframe],
+    )
+    for failure in outcome.failures.values():
+        raise failure
+    _log_oddities(f"{board}:{ticker} {timeframe}", outcome)
+
+
+def _log_oddities(series: str, outcome: LoadOutcome) -> None:
+    """Tell what the exchange changed, spoiled or said twice; that new candles came is no news."""
+    found = {"revised": outcome.revised, "quarantined": outcome.quarantined, "conflicts": outcome.conflicts}
+    if counts := {name: sum(of_series.values()) for name, of_series in found.items() if of_series}:
+        _log.warning("the exchange contradicted itself", series=series, **counts)
+
+
+async def _kick_series(broker: AsyncBroker, series: Series) -> None:
+    kicker = update_series.kicker().with_broker(broker).with_task_id(f"update_series {series}")
+    await kicker.kiq(series.security.board, series.security.ticker, series.timeframe)

@@ -1,0 +1,57 @@
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import redis.asyncio
+from taskiq import Context, TaskiqMessage
+
+from app.bootstrap import Service
+from app.tasks.stream_broker import StreamBroker
+from app.tasks.update import kick_update, update_candles
+from app.tests.builders import GAZP_M1, SBER_D1, SBER_M1, follow
+
+MESSAGE = TaskiqMessage(task_id="update_candles", task_name="update_candles", labels={}, args=[], kwargs={})
+UPDATES_OF_THREE = [
+    ("update_series", ["TQBR", "GAZP", "M1"]),
+    ("update_series", ["TQBR", "SBER", "D1"]),
+    ("update_series", ["TQBR", "SBER", "M1"]),
+]
+
+
+@pytest.fixture
+async def broker(redis_url: str) -> AsyncIterator[StreamBroker]:
+    broker = StreamBroker(redis_url, lease=1)
+    yield broker
+    await broker.shutdown()
+
+
+@pytest.fixture
+async def followed(service: Service) -> Service:
+    await follow(service.storage, SBER_M1, SBER_D1, GAZP_M1)
+    return service
+
+
+async def queued(url: str) -> list[tuple[str, list[str]]]:
+    async with redis.asyncio.Redis.from_url(url) as client:
+        entries: Any = await client.xrange("candles")
+    messages = [json.loads(fields[b"data"]) for _, fields in entries]
+    return sorted((message["task_name"], message["args"]) for message in messages)
+
+
+async def test_an_update_queues_one_task_for_each_followed_series(
+    redis_url: str, broker: StreamBroker, followed: Service
+) -> None:
+    await update_candles(followed, Context(MESSAGE, broker))
+
+    assert await queued(redis_url) == UPDATES_OF_THREE
+
+
+async def test_five_updates_without_a_worker_queue_each_series_once(
+    redis_url: str, broker: StreamBroker, followed: Service
+) -> None:
+    for _ in range(5):
+        await kick_update(broker)
+        await update_candles(followed, Context(MESSAGE, broker))
+
+    assert await queued(redis_url) == [("update_candles", []), *UPDATES_OF_THREE]
