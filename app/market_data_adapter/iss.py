@@ -8,19 +8,19 @@ from dataclasses import dataclass
 from datetime import UTC, timedelta
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from importlib.metadata import version
 from typing import TypeVar
 
 import aiohttp
 import stamina
 from pyrate_limiter import GCRA, InMemoryStateStore, Limiter, Rate, StateBucket
 
+from app import __version__
 from app.core.date_time import Timestamp
 from app.core.errors import SourceBadAnswerError, SourceRefusedError, SourceUnavailableError
 
 Parsed = TypeVar("Parsed")
 
-USER_AGENT = f"moex-candles/{version('moex-candles')} (+aiohttp)"
+USER_AGENT = f"moex-candles/{__version__} (+aiohttp)"
 _CHUNK = 64 * 1024
 _TRANSIENT_REFUSALS = {HTTPStatus.FORBIDDEN, HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
 
@@ -135,7 +135,7 @@ class IssClient:
 def _limiter(rate: float) -> Limiter:
     """Spread requests evenly: one, then a pause. The limiter counts in whole units: so many in a thousand seconds."""
     evenly = Rate(max(round(rate * 1000), 1), 1_000_000, burst=1)
-    return Limiter(StateBucket([evenly], algorithm=GCRA(), store=InMemoryStateStore()))
+    return Limiter(StateBucket([evenly], algorithm=GCRA(), store=InMemoryStateStore()), buffer_ms=1)
 
 
 def _worth_another_try(error: Exception) -> bool | float:

@@ -158,7 +158,8 @@ class IgnoreFrom(CandleFault, frozen=True, tag="ignore_from"):
     """Begin with the first candle there is, wherever one was asked to begin."""
 
     def on_wish(self, wish: CandleQuery) -> CandleQuery:
-        return replace(wish, window=replace(wish.window, low="1997-01-01 00:00:00"))
+        window = wish.window
+        return replace(wish, window=window and replace(window, low="1997-01-01 00:00:00"))
 
 
 class Duplicate(CandleFault, frozen=True, tag="duplicate"):

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from app import __version__
 from app.core.date_time import Timestamp
 from app.core.entities import Security, Timeframe
 from app.io.parameters import parse_moment, parse_security, parse_timeframe
@@ -28,10 +29,8 @@ def _timeframe(text: str) -> Timeframe:
 
 
 def _show_version(is_wanted: bool) -> None:  # noqa: FBT001  # typer calls it so
-    from importlib.metadata import version  # noqa: PLC0415  # only who asks waits for it
-
     if is_wanted:
-        typer.echo(version("moex-candles"))
+        typer.echo(__version__)
         raise typer.Exit
 
 

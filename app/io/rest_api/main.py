@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from importlib.metadata import version
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
@@ -10,8 +9,9 @@ from pydantic.json_schema import models_json_schema
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 
+from app import __version__
 from app.bootstrap import Service, bootstrap, configure_logging
-from app.io.rest_api import errors, health
+from app.io.rest_api import docs, errors, health
 from app.io.rest_api.middleware import BodyLimit, HeadAsGet, RequestContext
 from app.io.rest_api.v1 import candles, securities, timeframes
 from app.settings import Settings
@@ -60,12 +60,12 @@ def create_app(
     """
     app = CandleApi(
         title="Moscow Exchange candles",
-        version=version("moex-candles"),
+        version=__version__,
         description=_DESCRIPTION,
         openapi_tags=_TAGS,
         lifespan=_lifespan(settings, with_schedule=with_schedule) if service is None else None,
+        docs_url=None,
         redoc_url=None,
-        swagger_ui_oauth2_redirect_url=None,
         redirect_slashes=False,
         generate_unique_id_function=lambda route: route.name,
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
@@ -79,6 +79,7 @@ def create_app(
     errors.install(app)
     app.include_router(_v1())
     app.include_router(health.router)
+    docs.install(app)
     if service is not None:
         app.state.service = service
     return app

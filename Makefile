@@ -1,0 +1,66 @@
+# What a developer and a CI job do, a target each. Needs Python 3.11 or later and make; the rest is installed beside it,
+# into one virtual environment per interpreter: `make test PYTHON=python3.13`.
+
+PYTHON ?= python3
+VENV := .venv/$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null || echo none)
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+LOCK := uv pip compile --universal --generate-hashes --no-header --no-annotate --quiet pyproject.toml
+
+# Stamps: what is installed is as new as what asks for it.
+PROGRAM := $(VENV)/.program
+TOOLS := $(VENV)/.tools
+
+.DEFAULT_GOAL := help
+.PHONY: help setup check fix test bench demo run migrate lock
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(TOOLS) ## install the program and its tools into .venv/<version of PYTHON>
+
+check: $(TOOLS) ## judge style, types, architecture, dependencies, spelling and the container files
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/deptry .
+	$(BIN)/codespell
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec compose.yaml
+	$(BIN)/check-jsonschema --builtin-schema vendor.gitlab-ci .gitlab-ci.yml
+
+fix: $(TOOLS) ## mend what ruff can mend
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+test: $(TOOLS) ## run the tests and measure branch coverage; PostgreSQL and Redis are brought along where wheels exist
+	$(BIN)/pytest --numprocesses auto --cov --cov-report=term
+
+bench: $(TOOLS) ## measure how fast candles go in
+	$(BIN)/python -m app.bench.ingest
+
+demo: $(PROGRAM) ## show the whole way against a simulated exchange; STAY=1 leaves it serving
+	$(BIN)/python -m app.io.cli demo $(if $(STAY),--stay)
+
+run: $(PROGRAM) ## serve candles of the real exchange, as .env says
+	$(BIN)/python -m app.io.cli serve
+
+migrate: $(PROGRAM) ## bring the tables of the database named in .env up to date
+	$(BIN)/python -m app.io.cli migrate
+
+lock: $(TOOLS) ## pin again what pyproject.toml asks for; UPGRADE=1 takes the newest of everything
+	$(BIN)/$(LOCK) $(if $(UPGRADE),--upgrade) --output-file requirements.txt
+	$(BIN)/$(LOCK) $(if $(UPGRADE),--upgrade) --extra dev --output-file requirements-dev.txt
+
+$(BIN)/pip:
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("$(PYTHON) is Python %d.%d, this needs 3.11 or later: make $(MAKECMDGOALS) PYTHON=python3.13" % sys.version_info[:2])'
+	$(PYTHON) -m venv --clear $(VENV)
+
+$(PROGRAM): requirements.txt | $(BIN)/pip
+	$(PIP) --require-hashes --requirement requirements.txt
+	@touch $@
+
+$(TOOLS): requirements-dev.txt pyproject.toml | $(BIN)/pip
+	$(PIP) --require-hashes --requirement requirements-dev.txt
+	$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $(PROGRAM) $@
