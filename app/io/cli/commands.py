@@ -32,7 +32,7 @@ for command in (
 
 @app.callback()
 def _candles(*, _: Version = False) -> None:
-    r"""Candles of the Moscow Exchange: collected completely, stored provably, served fast.
+    """Candles of the Moscow Exchange: collected completely, stored provably, served fast.
 
     To begin:
 
@@ -56,4 +56,4 @@ def _candles(*, _: Version = False) -> None:
       4    the exchange failed
       5    the store failed
       130  interrupted by Ctrl-C
-    """
+    """  # noqa: D301  # the backspace itself tells typer to keep the lines
