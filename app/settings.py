@@ -8,12 +8,6 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.core.entities import Timeframe
 
-_DRIVERS = {
-    "postgres://": "postgresql+asyncpg://",
-    "postgresql://": "postgresql+asyncpg://",
-    "sqlite://": "sqlite+aiosqlite://",
-}
-
 
 def _timeframes(value: object) -> object:
     return [Timeframe(part.strip()) for part in value.split(",")] if isinstance(value, str) else value
@@ -28,7 +22,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True)
 
-    database_url: str = Field("sqlite+aiosqlite:///candles.db", repr=False)
+    database_url: str = Field("sqlite:///candles.db", repr=False)
     redis_url: Annotated[str | None, BeforeValidator(_off)] = Field(None, repr=False)
 
     iss_url: str = "https://iss.moex.com"
@@ -64,14 +58,6 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65535)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-
-    @field_validator("database_url")
-    @classmethod
-    def _with_async_driver(cls, url: str) -> str:
-        for plain, driven in _DRIVERS.items():
-            if url.startswith(plain):
-                return driven + url.removeprefix(plain)
-        return url
 
     @field_validator("iss_url")
     @classmethod

@@ -1,5 +1,6 @@
 """A stopped exchange over real HTTP, and the whole service in front of it."""
 
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
@@ -32,6 +33,12 @@ def settings_of(simulator: Simulator, database_url: str, **more: object) -> Sett
     values = {"iss_url": simulator.url, "source_name": "simulator", "clock": "source", "database_url": database_url}
     patience = {"iss_rate": None, "iss_concurrency": 16, "iss_attempts": 2, "iss_patience": 5, "redis_url": None}
     return Settings.model_validate({**values, **patience, **more})
+
+
+def environment_of(simulator: Simulator, database_url: str) -> dict[str, str]:
+    """Say the same to a child process."""
+    service = {"ISS_URL": simulator.url, "SOURCE_NAME": "simulator", "CLOCK": "source", "DATABASE_URL": database_url}
+    return {**os.environ, **service, "ISS_RATE": "off", "REDIS_URL": "off"}
 
 
 @pytest.fixture

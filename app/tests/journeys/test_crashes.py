@@ -1,7 +1,6 @@
 """D4: a process dies at each step of a load; run again, the store is as if nothing had happened."""
 
 import asyncio
-import os
 import shutil
 import sys
 from collections.abc import Awaitable, Callable
@@ -16,7 +15,7 @@ from app.core.entities import CandleSpan, Series, Timeframe
 from app.simulator.fault_kinds import Revise
 from app.simulator.faults import Match
 from app.simulator.server import Simulator
-from app.tests.journeys.conftest import contents, settings_of
+from app.tests.journeys.conftest import contents, environment_of
 from app.tests.journeys.dying import KILLED, STEPS
 from app.tests.journeys.test_update import BOND, SBER, follow, update
 from app.use_cases.verify import verify
@@ -37,18 +36,8 @@ async def correct(service: Service, simulator: Simulator) -> None:
 
 
 async def die(simulator: Simulator, database_url: str, step: str, number: int) -> int:
-    settings = settings_of(simulator, database_url)
-    environment = {
-        "DATABASE_URL": database_url,
-        "ISS_URL": settings.iss_url,
-        "SOURCE_NAME": settings.source,
-        "CLOCK": "source",
-        "ISS_RATE": "off",
-        "REDIS_URL": "",
-    }
-    child = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "app.tests.journeys.dying", step, str(number), env={**os.environ, **environment}
-    )
+    command = (sys.executable, "-m", "app.tests.journeys.dying", step, str(number))
+    child = await asyncio.create_subprocess_exec(*command, env=environment_of(simulator, database_url))
     return await child.wait()
 
 

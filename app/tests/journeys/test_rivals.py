@@ -1,7 +1,6 @@
 """D5: two processes update the same forty series, each with two gaps, at once."""
 
 import asyncio
-import os
 import sys
 from datetime import timedelta
 
@@ -10,7 +9,7 @@ import pytest
 from app.bootstrap import Service
 from app.core.entities import Security, Timeframe
 from app.simulator.server import Simulator
-from app.tests.journeys.conftest import NOON, settings_of
+from app.tests.journeys.conftest import NOON, environment_of
 from app.tests.journeys.test_update import assert_equals_the_tape, follow
 from app.use_cases.update_candles import update_candles
 from app.use_cases.verify import verify
@@ -26,20 +25,11 @@ async def test_d5_two_processes_lose_double_and_block_nothing(
     island = {"time_from": NOON - timedelta(days=6), "time_till": NOON - timedelta(days=4)}
     await update_candles(service.storage, service.loader, service.clock, **island)  # type: ignore[arg-type]  # moments
 
-    settings = settings_of(simulator, database_url)
-    environment = {
-        "DATABASE_URL": database_url,
-        "ISS_URL": settings.iss_url,
-        "SOURCE_NAME": settings.source,
-        "CLOCK": "source",
-        "ISS_RATE": "off",
-        "REDIS_URL": "",
-    }
     command = (sys.executable, "-m", "app.io.cli", "update-candles")
     rivals = [
         await asyncio.create_subprocess_exec(
             *command,
-            env={**os.environ, **environment},
+            env=environment_of(simulator, database_url),
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
