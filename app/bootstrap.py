@@ -23,6 +23,9 @@ from app.settings import Settings
 from app.use_cases.create_security import Since
 
 
+_MAX_SKEW = timedelta(minutes=5)
+
+
 @dataclass(frozen=True, slots=True)
 class Service:
     """The core with its outside plugged in."""
@@ -62,7 +65,8 @@ async def bootstrap(
         await storage.check(settings.source)
         clock = SystemClock() if settings.clock == "system" else SourceClock(client)
         delay = timedelta(seconds=settings.iss_delay)
-        adapter = wrap_adapter(MoexAdapter(client, clock, source=settings.source, delay=delay))
+        max_skew = _MAX_SKEW if settings.clock == "system" else None
+        adapter = wrap_adapter(MoexAdapter(client, clock, source=settings.source, delay=delay, max_skew=max_skew))
         store = wrap_storage(storage)
         yield Service(settings, store, adapter, _loader(settings, store, adapter, clock), clock)
     finally:

@@ -10,6 +10,7 @@ from app.core.entities import CandleSpan, QuarantinedRow, Security, SecurityCard
 from app.core.errors import (
     CandleServiceError,
     SeriesNotFoundError,
+    SourceBadAnswerError,
     SourceError,
     SourceShiftError,
     StorageBusyError,
@@ -25,6 +26,7 @@ WINDOW_BARS = 10_080
 
 _TRIES = 3
 _QUEUED_BATCHES = 2
+_INSTANT = timedelta(microseconds=1)
 _FIRST_RETRY = timedelta(minutes=5)
 _LAST_RETRY = timedelta(hours=24)
 
@@ -73,10 +75,9 @@ class MarketDataLoader:
         async with self._storage.read() as uow:
             for security in {wish.series.security for wish in missing}:
                 cards[security] = await uow.securities.get(security)
+        failed: set[Series] = set()
         return [
-            _Window(
-                self._adapter, self._rules, self._storage.batch_rows, cards[wish.series.security], wish.series, part
-            )
+            _Window(self._storage, self._adapter, self._rules, cards[wish.series.security], wish.series, part, failed)
             for wish in missing
             for part in cut(wish.period, wish.series.timeframe, self._rules.settled(wish.series, now))
         ]
@@ -84,25 +85,29 @@ class MarketDataLoader:
 
 @dataclass(frozen=True, slots=True)
 class _Window:
-    """A missing period of a series as a source of batches."""
+    """A missing period of a series as a source of batches. `failed`: series whose other windows need not be tried."""
 
+    storage: IStorage
     adapter: IMarketDataAdapter
     rules: Rules
-    batch_rows: int
     card: SecurityCard
     series: Series
     period: Period
+    failed: set[Series]
 
     async def __aiter__(self) -> AsyncIterator[Batch]:
         """Read it; when rows moved meanwhile, begin again behind the last batch, a few times."""
         rest = self.period
         for left in reversed(range(_TRIES)):
+            if self.series in self.failed:
+                return
             try:
                 async for batch in self._batches(rest):
                     rest = replace(rest, time_from=batch.period.time_till)
                     yield batch
-            except SourceShiftError:
-                if not left:
+            except SourceError as error:
+                if not left or not isinstance(error, SourceShiftError):
+                    self.failed.add(self.series)
                     raise
             else:
                 return
@@ -110,12 +115,14 @@ class _Window:
     async def _batches(self, period: Period) -> AsyncIterator[Batch]:
         """Put pages together up to the size of a transaction; what was read before a failure is given on first."""
         pages: list[SourcePage] = []
+        seen_till = period.time_from
         failure: SourceError | None = None
         try:
             async for page in self._pages(period):
-                if pages and sum(len(each.candles) for each in [*pages, page]) > self.batch_rows:
-                    batch = batch_of(self.series, period, pages, self.rules)
-                    period, pages = replace(period, time_from=batch.period.time_till), []
+                if pages and sum(len(each.candles) for each in [*pages, page]) > self.storage.batch_rows:
+                    batch = batch_of(self.series, period, pages, self.rules, seen_till=seen_till, goes_on=True)
+                    period, seen_till = replace(period, time_from=batch.period.time_till), batch.given_till
+                    pages = _left_over(batch)
                     yield batch
                 pages.append(page)
         except SourceShiftError:
@@ -123,28 +130,82 @@ class _Window:
         except SourceError as error:
             failure = error
         if pages:
-            yield batch_of(self.series, period, pages, self.rules)
+            yield batch_of(self.series, period, pages, self.rules, seen_till=seen_till)
         if failure is not None:
             raise failure
 
     async def _pages(self, period: Period) -> AsyncIterator[SourcePage]:
         """Read pages until there are no more, or until what more may follow proves nothing yet.
 
-        Silence over a whole settled period is believed only when the source repeats it.
+        Silence over a whole settled period is believed only when the source repeats it, and still knows what it told
+        before.
         """
-        for may_repeat in (True, False):
+        asked: Period | None = period
+        for is_repeated in (False, True):
             is_silent = True
-            async with aclosing(self.adapter.candles(self.card, self.series.timeframe, period)) as pages:
-                async for page in pages:
-                    settled = self.rules.settled(self.series, page.as_of)
-                    is_silent = is_silent and not (page.candles or page.rejected)
-                    if may_repeat and is_silent and page.is_last and settled > period.time_from:
-                        break
-                    yield page
-                    if page.is_short and page.candles and page.candles[-1].timestamp >= settled:
-                        return
-                else:
+            async for page in self._inside(asked or period, period):
+                is_silent = is_silent and not (page.candles or page.rejected)
+                if is_silent and not is_repeated and page.is_last:
+                    break
+                yield page
+                if page.is_short and page.candles and page.candles[-1].timestamp >= self._settled(page):
                     return
+            else:
+                return
+            asked = await self._doubted(period, self._settled(page))
+            if asked is None:
+                return
+
+    async def _inside(self, asked: Period, period: Period) -> AsyncIterator[SourcePage]:
+        """Read what was asked and give on what lies inside the period.
+
+        Where reading begins earlier, it begins with a candle that is known: SourceBadAnswerError if it is not there.
+        """
+        is_known = asked == period
+        async with aclosing(self.adapter.candles(self.card, self.series.timeframe, asked)) as pages:
+            async for page in pages:
+                if not is_known and not page.candles.between(asked.time_from, asked.time_from + _INSTANT):
+                    raise SourceBadAnswerError(
+                        f"{self.series}: the exchange answers nothing of {period}, nor the candle of {asked.time_from}"
+                    )
+                is_known = True
+                rejected = [row for row in page.rejected if row.begin in period]
+                yield replace(page, candles=page.candles.between(period.time_from, period.time_till), rejected=rejected)
+
+    async def _doubted(self, period: Period, settled: Timestamp) -> Period | None:
+        """Return what to ask to be sure that a silent period is silent: from a known candle on; None to leave it open.
+
+        Where the store has no candle before the period, the source's own borders must say that it has one before, or
+        none in it.
+        """
+        if settled <= period.time_from or (
+            self.series.timeframe.step and settled - period.time_from < self.rules.silence
+        ):
+            return None
+        if known := await self._known_before(period.time_from):
+            return Period(known, period.time_till)
+        border = (await self.adapter.borders(self.card)).get(self.series.timeframe)
+        if border is None:
+            return None
+        if border.time_from in period:
+            raise SourceBadAnswerError(f"{self.series}: the exchange answers nothing of {period}, but begins in it")
+        if period.time_till <= border.time_from:
+            return period
+        return Period(border.time_from, period.time_till)
+
+    async def _known_before(self, moment: Timestamp) -> Timestamp | None:
+        async with self.storage.read() as uow:
+            before = uow.candles.filter_by_series(self.series).filter_by_timestamp_lt(moment).filter_by_final(True)  # noqa: FBT003  # a column's value
+            return next((candle.timestamp for candle in await before.newest_first()[:1].page(self.series)), None)
+
+    def _settled(self, page: SourcePage) -> Timestamp:
+        return self.rules.settled(self.series, page.as_of)
+
+
+def _left_over(batch: Batch) -> list[SourcePage]:
+    """Return the bad rows behind what a batch covers: the next one must not cover their slots either."""
+    rejected = [row for row in batch.rejected if row.begin >= batch.period.time_till]
+    return [SourcePage(batch.candles[:0], batch.as_of, rejected)] if rejected else []
 
 
 def cut(period: Period, timeframe: Timeframe, settled: Timestamp) -> list[Period]:
@@ -198,6 +259,7 @@ async def _write_once(storage: IStorage, batch: Batch) -> Changes:
         )
         changes = reconcile(state, spans, await inside.page(batch.series), batch)
         await _apply(uow, batch, changes)
+        await _quarantine(uow, batch, [*spans, *changes.covered])
         if changes.state != state:
             await uow.series.add([changes.state])
     return changes
@@ -212,7 +274,6 @@ async def _apply(uow: IUnitOfWork, batch: Batch, changes: Changes) -> None:
         await uow.candles.extend(changes.new)
     if changes.changed:
         await uow.candles.add(changes.changed)
-    await _quarantine(uow, batch, changes.covered)
     await uow.spans.add(
         CandleSpan(batch.series.security, batch.series.timeframe, part.time_from, part.time_till)
         for part in changes.covered
@@ -220,11 +281,13 @@ async def _apply(uow: IUnitOfWork, batch: Batch, changes: Changes) -> None:
 
 
 async def _quarantine(uow: IUnitOfWork, batch: Batch, covered: Sequence[Period]) -> None:
-    """Let go of bad rows whose slot is covered now; count those that came again."""
+    """Let go of bad rows whose slot is covered; count those that came again."""
     known = {row.begin: row async for row in uow.quarantine.filter_by_series(batch.series)}
     await uow.quarantine.remove(row for row in known.values() if any(row.begin in part for part in covered))
     await uow.quarantine.add(
-        replace(row, attempts=known[row.begin].attempts + 1) if row.begin in known else row for row in batch.rejected
+        replace(row, attempts=known[row.begin].attempts + 1) if row.begin in known else row
+        for row in batch.rejected
+        if not any(row.begin in part for part in covered)
     )
 
 

@@ -2,16 +2,17 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable
+from dataclasses import dataclass
 from typing import TypeVar
 
 Item = TypeVar("Item")
 
 
+@dataclass(frozen=True, slots=True)
 class _End:
-    """Marks the end of a source in its queue."""
+    """Marks the end of a source in its queue, and says what ended it."""
 
-
-_END = _End()
+    failure: Exception | None = None
 
 
 async def pump(
@@ -27,8 +28,9 @@ async def pump(
     Items of one source reach the sink in order, one at a time; up to `workers` sources run at once, each with at most
     `depth` items waiting: a full queue holds its producer back.
 
-    A failure of a tolerated kind, raised by a source or by the sink for one of its items, ends that source alone and is
-    returned under the source's position. Any other failure cancels everything and is raised (in an ExceptionGroup).
+    What a source gave before it failed still reaches the sink. A failure of a tolerated kind, raised by a source or by
+    the sink for one of its items, ends that source alone and is returned under the source's position. Any other failure
+    cancels everything and is raised (in an ExceptionGroup).
     """
     waiting = iter(enumerate(sources))
     failures: dict[int, Exception] = {}
@@ -54,14 +56,19 @@ async def _drain(source: AsyncIterable[Item], sink: Callable[[Item], Awaitable[N
         try:
             async for item in items:
                 await queue.put(item)
+        except Exception as failure:  # noqa: BLE001  # raised by the consumer, behind what came before it
+            await queue.put(_End(failure))
+        else:
+            await queue.put(_End())
         finally:
             if isinstance(items, AsyncGenerator):
                 await items.aclose()
-        await queue.put(_END)
 
     async def consume() -> None:
         while not isinstance(item := await queue.get(), _End):
             await sink(item)
+        if item.failure is not None:
+            raise item.failure
 
     async with asyncio.TaskGroup() as pair:
         pair.create_task(produce())

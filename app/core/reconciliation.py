@@ -17,12 +17,14 @@ class Rules:
     """When a bar is final, and when silence is believed.
 
     `delay`: by how much the source trails the market; `margin`: what we wait on top of it; `settle`: a period this much
-    older than the answer is covered even where no bar came.
+    older than the answer is covered even where no bar came; `silence`: a shorter one without any bar is left for later,
+    because being sure of it costs requests.
     """
 
     delay: timedelta
     margin: timedelta = timedelta(seconds=60)
     settle: timedelta = timedelta(hours=24)
+    silence: timedelta = timedelta(hours=6)
 
     def watermark(self, series: Series, as_of: Timestamp) -> Timestamp:
         """Return the moment up to which bars are final (I4)."""
@@ -38,7 +40,7 @@ class Batch:
     """Consecutive pages of one answer, ready to be written in one transaction.
 
     `period` is what they prove, from where the batch before ended; empty when they hold nothing final. Candles beyond
-    it still form.
+    it still form. `seen_till`: up to here earlier batches gave the candles of the answer.
     """
 
     series: Series
@@ -47,14 +49,18 @@ class Batch:
     rejected: Sequence[QuarantinedRow]
     as_of: Timestamp
     watermark: Timestamp
+    seen_till: Timestamp
     conflicts: int = 0
 
     @property
     def answered(self) -> Period:
-        """The period in which a candle that is not in the batch is not there at all."""
-        if not self.candles:
-            return self.period
-        return Period(self.period.time_from, max(self.period.time_till, _end(self.candles, len(self.candles) - 1)))
+        """The period of which the batch tells anything."""
+        return Period(self.period.time_from, max(self.period.time_till, self.given_till))
+
+    @property
+    def given_till(self) -> Timestamp:
+        """Where the last candle given so far ends."""
+        return _end(self.candles, -1) if self.candles else self.seen_till
 
     @property
     def holes(self) -> list[Period]:
@@ -62,18 +68,30 @@ class Batch:
         return [Period(row.begin, row.series.timeframe.after(row.begin)) for row in self.rejected]
 
 
-def batch_of(series: Series, asked: Period, pages: Sequence[SourcePage], rules: Rules) -> Batch:
+def batch_of(
+    series: Series,
+    asked: Period,
+    pages: Sequence[SourcePage],
+    rules: Rules,
+    *,
+    seen_till: Timestamp | None = None,
+    goes_on: bool = False,
+) -> Batch:
     """Put pages together and say what they prove (I7).
 
     They cover up to the end of their last final bar; where the source showed that nothing follows, what is settled too.
+    The last bar of an answer is final only when it has settled: a source that lags shows it half, and our clock cannot
+    tell. `goes_on`: a later bar of the same answer is at hand.
     """
     as_of = pages[0].as_of
-    watermark = rules.watermark(series, as_of)
-    candles = CandlePage.join(series, (page.candles for page in pages)).final_before(watermark)
+    watermark, settled = rules.watermark(series, as_of), rules.settled(series, as_of)
+    candles = CandlePage.join(series, (page.candles for page in pages))
+    is_open = bool(candles) and not goes_on and _end(candles, -1) > settled
+    candles = candles.final_before(min(watermark, candles[-1].timestamp) if is_open else watermark)
     final = sum(candles.finals)
     proven = _end(candles, final - 1) if final else asked.time_from
     if pages[-1].is_last:
-        proven = max(proven, rules.settled(series, as_of))
+        proven = max(proven, settled)
     return Batch(
         series,
         Period(asked.time_from, min(max(proven, asked.time_from), asked.time_till)),
@@ -81,6 +99,7 @@ def batch_of(series: Series, asked: Period, pages: Sequence[SourcePage], rules: 
         [row for page in pages for row in page.rejected],
         as_of,
         watermark,
+        seen_till or asked.time_from,
         sum(page.conflicts for page in pages),
     )
 
@@ -104,7 +123,7 @@ class Changes:
 def reconcile(state: SeriesState, spans: Sequence[Period], stored: CandlePage, batch: Batch) -> Changes:
     """Compare a batch with the store: `spans` and `stored` are what it holds in `batch.answered`.
 
-    A batch older than the last committed one (I15) writes only what is uncovered and touches no forming candle.
+    A batch older than the last committed one (I15) writes only final candles, and only where nothing is covered.
     """
     is_stale = state.as_of is not None and batch.as_of < state.as_of
     is_covered = _membership(spans)
@@ -112,8 +131,8 @@ def reconcile(state: SeriesState, spans: Sequence[Period], stored: CandlePage, b
         new, changed, superseded, forming = _compare(stored, batch, is_covered, is_stale=is_stale)
     else:
         new, changed, superseded, forming = batch.candles, stored, stored, stored
-    dropped = stored[:0] if is_stale else forming
-    proven = _proven(batch, stored) if is_stale else batch.period
+    dropped = stored[:0] if is_stale else forming.between(batch.seen_till, batch.answered.time_till)
+    proven = _proven(batch, forming) if is_stale else batch.period
     covered = [part for claim in subtract([proven], batch.holes) for part in gaps(spans, claim)]
     is_changed = bool(new or changed or dropped or covered)
     is_history = bool(spans) and any(map(is_covered, [*new.begins, *changed.begins]))
@@ -129,7 +148,7 @@ def _compare(
     new, changed, superseded = [], [], []
     for row in batch.candles.rows:
         before = old.pop(row[0], None)
-        if is_stale and (is_covered(row[0]) or (before is not None and not before[7])):
+        if is_stale and (is_covered(row[0]) or not row[7]):
             continue
         if before is None:
             new.append(row)
@@ -144,11 +163,10 @@ def _compare(
     return new_page, changed_page, superseded_page, forming_page
 
 
-def _proven(batch: Batch, stored: CandlePage) -> Period:
-    """Return what a stale batch may cover: nothing behind a forming candle that a newer one wrote."""
-    forming = stored.finals.find(b"\0")
-    end = batch.period.time_till if forming < 0 else Timestamp.from_unix(stored.begins[forming])
-    return Period(batch.period.time_from, min(end, batch.period.time_till))
+def _proven(batch: Batch, forming: CandlePage) -> Period:
+    """Return what a stale batch may cover: nothing behind a forming candle that it lacks and a newer one wrote."""
+    end = forming[0].timestamp if forming else batch.period.time_till
+    return batch.period & Period(batch.period.time_from, end)
 
 
 def _next_state(state: SeriesState, batch: Batch, *, is_changed: bool, is_history: bool) -> SeriesState:

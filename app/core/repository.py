@@ -133,7 +133,10 @@ class IUnitOfWork(Protocol):
     def quarantine(self) -> IQuarantineRepository: ...
 
     async def claim_source(self, source: str, /) -> None:
-        """Record which source fills this store; SourceMismatchError, naming both, if another one did before."""
+        """Record which source fills this store; SourceMismatchError, naming both, if another one did before.
+
+        Until the transaction ends nobody else claims: who adds series does so alone.
+        """
 
 
 class IStorage(Protocol):

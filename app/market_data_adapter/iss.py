@@ -62,15 +62,17 @@ class IssClient:
 
     async def get(
         self, path: str, query: Mapping[str, str], parse: Callable[[bytes], Parsed]
-    ) -> tuple[Parsed, Timestamp | None]:
-        """Return the parsed answer, and when it was given: its `Date` less its `Age`, None if it has none.
+    ) -> tuple[Parsed, Timestamp]:
+        """Return the parsed answer, and when it was given: its `Date` less its `Age`.
 
         What may pass is tried again, `parse` included: it says with SourceBadAnswerError that an answer is none.
         """
         async for attempt in self._attempts():
             with attempt:
                 async with self._request("GET", path, query) as response:
-                    return parse(await self._body(response)), _given_at(response)
+                    body = await self._body(response)
+                    with _odd_answers(f"{self.url}{path}"):
+                        return parse(body), _given_at(response)
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     async def date(self) -> Timestamp:
@@ -78,9 +80,8 @@ class IssClient:
         async for attempt in self._attempts():
             with attempt:
                 async with self._request("HEAD", "/iss/index.json", {}) as response:
-                    if moment := _given_at(response):
-                        return moment
-                    raise SourceBadAnswerError(f"{self.url} does not tell the time: its answer has no Date header")
+                    with _odd_answers(self.url):
+                        return _given_at(response)
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     async def close(self) -> None:
@@ -166,10 +167,13 @@ def _retry_after(response: aiohttp.ClientResponse) -> float | None:
     return None
 
 
-def _given_at(response: aiohttp.ClientResponse) -> Timestamp | None:
+def _given_at(response: aiohttp.ClientResponse) -> Timestamp:
+    """Return `Date` less `Age`; an answer that does not say when it was given proves nothing."""
     moment = _http_date(response.headers.get("Date", ""))
+    if moment is None:
+        raise SourceBadAnswerError(f"{response.url} does not tell the time: its answer has no Date header")
     age = response.headers.get("Age", "0")
-    return moment - timedelta(seconds=int(age) if age.isdecimal() else 0) if moment else None
+    return moment - timedelta(seconds=int(age) if age.isdecimal() else 0)
 
 
 def _http_date(text: str) -> Timestamp | None:
@@ -178,6 +182,15 @@ def _http_date(text: str) -> Timestamp | None:
     except ValueError:
         return None
     return Timestamp(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+
+
+@contextmanager
+def _odd_answers(url: str) -> Iterator[None]:
+    """Take whatever an answer does to those who read it for what it is: no answer."""
+    try:
+        yield
+    except (ArithmeticError, LookupError, RecursionError, TypeError, ValueError) as error:
+        raise SourceBadAnswerError(f"{url} cannot be understood: {error!r}") from error
 
 
 @contextmanager

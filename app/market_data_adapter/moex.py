@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from app.core.date_time import Timestamp
 from app.core.entities import Candle, QuarantinedRow, Security, SecurityCard, Series, Timeframe
-from app.core.errors import SecurityNotFoundError, SourceBadAnswerError, SourceShiftError
+from app.core.errors import SecurityNotFoundError, SourceBadAnswerError, SourceShiftError, SourceUnavailableError
 from app.core.market_data import IClock, SourcePage
 from app.core.pages import CandlePage
 from app.core.spans import Period
@@ -23,12 +23,18 @@ _CANDLES = {"iss.meta": "off", "iss.only": "candles", "candles.columns": ",".joi
 class MoexAdapter:
     """Reads ISS. Pages continue from the last row of the page before, which is read again and must not have moved."""
 
-    def __init__(self, client: IssClient, clock: IClock, *, source: str, delay: timedelta) -> None:
-        """Take the way to ISS, our clock, the source's name for the store, and by how much its answers trail."""
+    def __init__(
+        self, client: IssClient, clock: IClock, *, source: str, delay: timedelta, max_skew: timedelta | None = None
+    ) -> None:
+        """Take the way to ISS, our clock, the source's name for the store, and by how much its answers trail.
+
+        With `max_skew`, answers whose date is further from our clock are refused: one of the two is wrong.
+        """
         self.source = source
         self.delay = delay
         self._client = client
         self._clock = clock
+        self._max_skew = max_skew
 
     async def card(self, security: Security, /) -> SecurityCard:
         cards, _ = await self._client.get(
@@ -56,12 +62,14 @@ class MoexAdapter:
         while True:
             asked = Period(edge.moment or period.time_from, period.time_till)
             answer, given_at = await self._ask(card, series, asked)
-            as_of = as_of or min(started, given_at or started)
+            as_of = as_of or self._as_of(started, given_at)
             last = max((*answer.candles.begins[-1:], *(row.begin for row in answer.rejected)), default=None)
             is_short = answer.raw_count < PAGE_ROWS
             is_last = last is None or last == edge.begin or _slot_end(last, timeframe) >= period.time_till
-            if last in {None, edge.begin} and not is_short:
-                raise SourceBadAnswerError(f"{series}: the exchange answers a full page with nothing new of {asked}")
+            if (last is None and answer.raw_count) or (last == edge.begin and not is_short):
+                raise SourceBadAnswerError(
+                    f"{series}: the exchange answers {answer.raw_count} rows, none new of {asked}"
+                )
             fresh = edge.continued(answer, period, settled_before=as_of - self.delay)
             held = not (is_last or is_short)
             yield SourcePage(
@@ -76,7 +84,14 @@ class MoexAdapter:
                 return
             edge = _Edge(last, answer.candles[-1] if _ends_at(answer.candles, last) else None, is_given=not held)
 
-    async def _ask(self, card: SecurityCard, series: Series, period: Period) -> tuple[ParsedPage, Timestamp | None]:
+    def _as_of(self, started: Timestamp, given_at: Timestamp) -> Timestamp:
+        if self._max_skew is not None and abs(given_at - started) > self._max_skew:
+            raise SourceUnavailableError(
+                f"the exchange's answer is of {given_at}, our clock says {started}: set this machine's clock right"
+            )
+        return min(started, given_at)
+
+    async def _ask(self, card: SecurityCard, series: Series, period: Period) -> tuple[ParsedPage, Timestamp]:
         """Read one page, less what nobody asked for.
 
         One that gives two values for a candle is asked for once more, then its later row wins.

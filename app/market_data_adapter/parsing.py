@@ -68,11 +68,15 @@ class ParsedPage:
 def parse_candles(body: bytes, series: Series) -> ParsedPage:
     """Read a `candles` answer.
 
-    A row whose numbers fail the checks is rejected by itself; one whose `begin` cannot be read spoils the answer,
-    for nobody knows which slot it meant. Raises SourceBadAnswerError or SourceSchemaError.
+    A row whose numbers fail the checks is rejected by itself. What spoils the whole answer: a row whose `begin` cannot
+    be read, for nobody knows which slot it meant, and rows most of which begin where no bar of the timeframe does.
+    Raises SourceBadAnswerError or SourceSchemaError.
     """
     columns, data = _read_block(body, "candles")
     rows, rejected = _read_rows(columns, data, series.timeframe)
+    strange = sum(_slot(row[0], series.timeframe) != row[0] for row in rows)
+    if 2 * strange > len(rows):
+        raise SourceBadAnswerError(f"{series}: {strange} of {len(rows)} rows are no {series.timeframe} bars")
     good = []
     for row in rows:
         if reason := _complaint(row, series.timeframe):

@@ -56,11 +56,12 @@ class SqlUnitOfWork:
         insert = postgresql.insert if self._transaction.is_postgresql else sqlite.insert
         claim = insert(_SOURCE).on_conflict_do_nothing(index_elements=["id"])
         await self._transaction.write(claim, [{"id": 1, "name": source}])
-        await self.require_source(source)
+        await self.require_source(source, one_at_a_time=True)
 
-    async def require_source(self, source: str) -> None:
+    async def require_source(self, source: str, *, one_at_a_time: bool = False) -> None:
         """Raise SourceMismatchError if another source filled this store."""
-        for (stored,) in await self._transaction.rows(select(_SOURCE.c.name)):
+        names = select(_SOURCE.c.name).with_for_update() if one_at_a_time else select(_SOURCE.c.name)
+        for (stored,) in await self._transaction.rows(names):
             if stored != source:
                 raise refusals.other_source(stored, source)
 

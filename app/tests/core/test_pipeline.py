@@ -84,6 +84,21 @@ async def test_a_tolerated_failure_ends_its_own_source_only() -> None:
     ]
 
 
+async def test_what_a_source_gave_before_it_failed_still_arrives() -> None:
+    arrived = []
+
+    async def slow(item: tuple[int, int]) -> None:
+        await asyncio.sleep(0.005)
+        arrived.append(item)
+
+    failures = await pump(
+        [Numbered(0, 9, random.Random(0), fails_at=4)], slow, workers=1, depth=2, tolerate=(KeyError,)
+    )
+
+    assert list(failures) == [0]
+    assert arrived == [(0, number) for number in range(4)]
+
+
 async def test_any_other_failure_cancels_everything_and_is_raised() -> None:
     sources = [Numbered(name, 10_000, random.Random(name)) for name in range(3)]
 

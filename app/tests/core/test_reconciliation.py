@@ -19,6 +19,9 @@ def minute(number: int) -> Timestamp:
     return NOON + timedelta(minutes=number)
 
 
+DAY_AFTER = minute(2_000)
+
+
 def period(begin: int, end: int) -> Period:
     return Period(minute(begin), minute(end))
 
@@ -55,9 +58,21 @@ def test_i4_bars_are_final_up_to_the_watermark() -> None:
 
 
 def test_i7_an_answer_covers_up_to_the_end_of_its_last_final_bar() -> None:
-    batch = read(period(0, 60), answer(0, 1, 2, 30, as_of=minute(120)))
+    batch = read(period(0, 60), answer(0, 1, 2, 30, 31, as_of=minute(120)))
 
     assert batch.period == period(0, 31)
+
+
+def test_i7_the_last_bar_of_an_answer_is_final_when_a_later_one_or_time_has_shown_that_it_is_whole() -> None:
+    lagging = [answer(0, 1, 30, as_of=minute(120))]
+
+    alone = read(period(0, 60), *lagging)
+    followed = batch_of(SERIES, period(0, 60), lagging, RULES, goes_on=True)
+    settled = read(period(0, 60), answer(0, 1, 30, as_of=DAY_AFTER))
+
+    assert (alone.period, alone.candles[-1].is_final) == (period(0, 2), False)
+    assert (followed.period, followed.candles[-1].is_final) == (period(0, 31), True)
+    assert (settled.period, settled.candles[-1].is_final) == (period(0, 60), True)
 
 
 def test_i7_silence_is_believed_when_it_has_settled() -> None:
@@ -72,7 +87,7 @@ def test_i7_silence_proves_nothing_while_more_may_follow() -> None:
 
 
 def test_i3_an_empty_gap_is_filled_and_covered() -> None:
-    changes = apply(read(period(0, 60), answer(*range(60), as_of=minute(200))))
+    changes = apply(read(period(0, 60), answer(*range(60), as_of=DAY_AFTER)))
 
     assert minutes(changes.new) == list(range(60))
     assert changes.covered == [period(0, 60)]
@@ -81,7 +96,7 @@ def test_i3_an_empty_gap_is_filled_and_covered() -> None:
 
 
 def test_i9_the_same_answer_again_changes_nothing() -> None:
-    batch = read(period(0, 60), answer(*range(60), as_of=minute(200)))
+    batch = read(period(0, 60), answer(*range(60), as_of=DAY_AFTER))
     first = apply(batch)
 
     again = reconcile(first.state, [period(0, 60)], page(*range(60), final=True), batch)
@@ -95,7 +110,7 @@ def test_i9_the_same_answer_again_changes_nothing() -> None:
 
 
 def test_i5_a_corrected_final_candle_keeps_its_old_values() -> None:
-    batch = read(period(0, 3), answer(0, 1, 2, as_of=minute(200), volume=11))
+    batch = read(period(0, 3), answer(0, 1, 2, as_of=DAY_AFTER, volume=11))
 
     changes = apply(batch, spans=[period(0, 3)], stored=page(0, 1, 2, final=True))
 
@@ -115,7 +130,7 @@ def test_i5_a_final_candle_neither_forms_again_nor_vanishes() -> None:
 
 
 def test_a_forming_bar_is_replaced_until_it_is_final() -> None:
-    changes = apply(read(period(44, 60), answer(44, as_of=minute(61), volume=12)), stored=page(44))
+    changes = apply(read(period(44, 60), answer(44, 45, as_of=minute(61), volume=12)), stored=page(44))
 
     assert minutes(changes.changed) == [44]
     assert changes.changed[0].is_final
@@ -131,8 +146,8 @@ def test_a_forming_bar_that_is_gone_is_dropped() -> None:
 
 
 def test_i8_the_slot_of_a_rejected_row_stays_uncovered() -> None:
-    bad = QuarantinedRow(SERIES, minute(2), "[null]", "no number", minute(200))
-    source = SourcePage(page(0, 1, 3, 4), minute(200), rejected=[bad], is_last=True)
+    bad = QuarantinedRow(SERIES, minute(2), "[null]", "no number", DAY_AFTER)
+    source = SourcePage(page(0, 1, 3, 4), DAY_AFTER, rejected=[bad], is_last=True)
 
     changes = apply(read(period(0, 5), source))
 
@@ -140,41 +155,61 @@ def test_i8_the_slot_of_a_rejected_row_stays_uncovered() -> None:
 
 
 def test_i15_an_older_answer_writes_only_what_is_uncovered() -> None:
-    older = read(period(0, 4), answer(0, 1, 2, 3, as_of=minute(200), volume=99))
+    older = read(period(0, 4), answer(0, 1, 2, 3, as_of=DAY_AFTER, volume=99))
 
-    changes = apply(older, spans=[period(0, 2)], stored=page(0, 1, final=True), as_of=minute(201))
+    changes = apply(older, spans=[period(0, 2)], stored=page(0, 1, final=True), as_of=DAY_AFTER + timedelta(seconds=1))
 
     assert minutes(changes.new) == [2, 3]
     assert not (changes.changed)
     assert not (changes.superseded)
     assert changes.covered == [period(2, 4)]
-    assert changes.state.as_of == minute(201)
+    assert changes.state.as_of == DAY_AFTER + timedelta(seconds=1)
 
 
-def test_i15_an_older_answer_never_touches_a_forming_candle_of_a_newer_one() -> None:
-    older = read(period(0, 60), answer(*range(46), as_of=minute(62), volume=99))
+def test_i15_an_older_answer_never_touches_what_forms_in_a_newer_one() -> None:
+    older = read(period(0, 60), answer(*range(48), as_of=minute(62), volume=99))
 
-    changes = apply(older, stored=page(44, 45), as_of=minute(63))
+    changes = apply(older, stored=page(47, 48), as_of=minute(63))
 
-    assert minutes(changes.new) == list(range(44))
+    assert minutes(changes.new) == list(range(46))
     assert not (changes.changed)
     assert not (changes.dropped)
-    assert changes.covered == [period(0, 44)]
+    assert changes.covered == [period(0, 46)]
+
+
+def test_i15_an_older_answer_ends_what_even_older_ones_left_forming() -> None:
+    older = read(period(0, 3), answer(0, 1, 2, as_of=DAY_AFTER, volume=11))
+
+    changes = apply(older, stored=page(0, 1, 2), as_of=DAY_AFTER + timedelta(seconds=1))
+
+    assert minutes(changes.changed) == [0, 1, 2]
+    assert changes.covered == [period(0, 3)]
+
+
+def test_bars_that_still_form_are_not_missed_by_the_next_batch() -> None:
+    first = batch_of(SERIES, period(44, 60), [answer(44, 45, 46, as_of=minute(60))], RULES, goes_on=True)
+    rest = Period(first.period.time_till, minute(60))
+    second = batch_of(SERIES, rest, [answer(47, as_of=minute(60))], RULES, seen_till=first.given_till)
+
+    changes = apply(second, stored=page(44, 45, 46))
+
+    assert not changes.dropped
+    assert minutes(changes.new) == [47]
 
 
 @pytest.mark.parametrize("version", [0, 10**15])
 def test_i16_counters_rise_strictly_and_above_the_milliseconds_of_the_answer(version: int) -> None:
     state = SeriesState(SERIES, followed_from=minute(0), version=version)
 
-    changes = reconcile(state, [], page(), read(period(0, 1), answer(0, as_of=minute(200))))
+    changes = reconcile(state, [], page(), read(period(0, 1), answer(0, as_of=DAY_AFTER)))
 
     assert changes.state.version > version
-    assert changes.state.version >= minute(200).unix * 1000
+    assert changes.state.version >= DAY_AFTER.unix * 1000
 
 
 def test_a_late_bar_inside_covered_time_is_a_change_of_history() -> None:
     changes = apply(
-        read(period(0, 3), answer(0, 1, 2, as_of=minute(200))), spans=[period(0, 3)], stored=page(0, 2, final=True)
+        read(period(0, 3), answer(0, 1, 2, as_of=DAY_AFTER)), spans=[period(0, 3)], stored=page(0, 2, final=True)
     )
 
     assert minutes(changes.new) == [1]

@@ -97,6 +97,27 @@ async def test_an_answer_the_parser_refuses_is_asked_again(simulator: Simulator,
     assert len(simulator.requests) == 2
 
 
+@pytest.mark.parametrize("error", [OverflowError, RecursionError, KeyError, TypeError, ValueError])
+async def test_whatever_an_answer_does_to_its_reader_is_a_bad_answer(
+    simulator: Simulator, open_client: OpenClient, error: type[Exception]
+) -> None:
+    def stumble(_: bytes) -> None:
+        raise error
+
+    with pytest.raises(SourceBadAnswerError, match="cannot be understood"):
+        await open_client(simulator.url, attempts=2).get(PATH, {}, stumble)
+
+
+@pytest.mark.parametrize("fault", [WrongDate(text="soon", times=None), WrongDate(age=10**15, times=None)])
+async def test_an_answer_that_does_not_say_when_it_was_given_is_a_bad_one(
+    simulator: Simulator, open_client: OpenClient, fault: Fault
+) -> None:
+    simulator.faults.add(fault)
+
+    with pytest.raises(SourceBadAnswerError):
+        await open_client(simulator.url).get(PATH, {}, bytes)
+
+
 async def test_s12_a_redirect_is_refused_and_its_target_named(simulator: Simulator, open_client: OpenClient) -> None:
     simulator.faults.add(Status(code=302, location="https://passport.example/login"))
 

@@ -5,7 +5,13 @@ import pytest
 
 from app.core.date_time import Timestamp
 from app.core.entities import Security, Series, Timeframe
-from app.core.errors import SecurityNotFoundError, SourceBadAnswerError, SourceSchemaError, SourceShiftError
+from app.core.errors import (
+    SecurityNotFoundError,
+    SourceBadAnswerError,
+    SourceSchemaError,
+    SourceShiftError,
+    SourceUnavailableError,
+)
 from app.core.market_data import SourcePage
 from app.core.pages import CandlePage
 from app.core.spans import Period
@@ -190,6 +196,19 @@ async def test_s23_an_answer_is_as_old_as_the_earlier_clock_says(
     [page, *_] = await read(adapter)
 
     assert page.as_of == NOON + timedelta(seconds=min(seconds, 0))
+
+
+@pytest.mark.parametrize("seconds", [-3600, 3600])
+async def test_s23_clocks_that_disagree_are_an_error(
+    simulator: Simulator, open_client: Callable[..., IssClient], seconds: int
+) -> None:
+    client = open_client(simulator.url)
+    skew = timedelta(minutes=5)
+    adapter = MoexAdapter(client, SourceClock(client), source="x", delay=timedelta(minutes=15), max_skew=skew)
+    simulator.faults.add(WrongDate(match=Match(path="candles"), seconds=seconds, times=None))
+
+    with pytest.raises(SourceUnavailableError, match="set this machine's clock right"):
+        await read(adapter)
 
 
 async def test_a_card_tells_where_a_ticker_trades_instead(adapter: MoexAdapter) -> None:

@@ -139,6 +139,19 @@ def test_longer_bars_begin_on_their_day() -> None:
     assert page.rejected[0].reason == "no W1 bar begins there"
 
 
+def test_bars_of_another_interval_are_no_answer() -> None:
+    hourly = Series(SERIES.security, Timeframe.H1)
+
+    with pytest.raises(SourceBadAnswerError, match="are no H1 bars"):
+        parse_candles(answer(*(at(number) for number in range(9))), hourly)
+
+
+@pytest.mark.parametrize("begin", ["0000-00-00 00:00:00", "0001-01-01 00:00:00", "9999-12-31 23:59:00"])
+def test_impossible_dates_are_no_answer(begin: str) -> None:
+    with pytest.raises((SourceBadAnswerError, ArithmeticError, ValueError)):  # the client makes one error of them
+        parse_candles(answer(at(0), at(1, begin=begin)), SERIES)
+
+
 def test_borders_reach_to_the_end_of_the_last_slot() -> None:
     body = {
         "borders": {
