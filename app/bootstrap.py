@@ -22,7 +22,6 @@ from app.repository.sql import SqlStorage
 from app.settings import Settings
 from app.use_cases.create_security import Since
 
-
 _MAX_SKEW = timedelta(minutes=5)
 
 
