@@ -16,6 +16,7 @@ from typer.testing import CliRunner, Result
 from app.core.date_time import Timestamp
 from app.core.entities import Security, Series, Timeframe
 from app.core.pages import CandlePage
+from app.core.resampling import roll_up
 from app.core.spans import Period
 from app.io.cli import app
 from app.io.cli.output import plain, when
@@ -105,6 +106,20 @@ def test_since_inside_a_longer_bar_means_that_bar(candles: Candles) -> None:
     assert series == {"W1": "2024-05-12T21:00:00Z", "MN1": "2024-04-30T21:00:00Z", "Q1": "2024-03-31T21:00:00Z"}
 
 
+def test_to_follow_a_derived_timeframe_is_to_follow_its_minutes(candles: Candles, exchange: Simulator) -> None:
+    followed = candles("create-security", "TQBR:SBER", "-t", "5min", "-t", "H4", "--since", "2024-05-15T13:59")
+
+    assert followed.stdout.splitlines()[1:] == ["M1\t2024-05-15 12:00"]
+    assert "M5, H4: made of M1" in followed.stderr
+    assert candles("update-candles", "-t", "H4").exit_code == 0
+    minutes = truth(exchange, Timeframe.M1, "2024-05-15T12:00", "2024-05-15T14:00")
+    shown = json.loads(candles("show", "TQBR:SBER", "-t", "M5", "--till", "2024-05-15T14:00", "--json").stdout)
+    assert [row["begin"] for row in shown] == [str(bar.timestamp) for bar in roll_up(minutes, Timeframe.M5)]
+    assert sum(row["volume"] for row in shown) == sum(minutes.volumes)
+    [spans] = json.loads(candles("spans", "TQBR:SBER", "-t", "M5", "--json").stdout)
+    assert [span["from"] for span in spans["spans"]] == ["2024-05-15T09:00:00Z"]
+
+
 def test_since_all_means_from_the_first_candle(candles: Candles) -> None:
     result = candles("create-security", "TQBR:SBER", "-t", "D1", "--since", "all", "--json")
 
@@ -119,7 +134,7 @@ def test_since_all_means_from_the_first_candle(candles: Candles) -> None:
         (("create-security", "NOPE", "TQBR"), 3, "knows no NOPE"),
         (("create-security", "SBER"), 2, "TQBR:SBER"),
         (("create-security", "SBER", "TQBR", "--since", "tomorrow"), 2, "since: "),
-        (("create-security", "SBER", "TQBR", "-t", "M7"), 2, "M1, M10, H1, D1, W1, MN1, Q1"),
+        (("create-security", "SBER", "TQBR", "-t", "M7"), 2, "M1, M5, M10, M15, M30, H1, H2, H4, D1, W1, MN1, Q1"),
         (("update-candles", "-s", "TQBR:GAZP"), 3, "create-security first"),
         (("update-candles", "--from", "2024-05-15", "--till", "2024-05-01"), 2, "before it begins"),
         (("remove-security", "GAZP", "TQBR"), 3, "TQBR:GAZP"),

@@ -198,4 +198,8 @@ async def test_all_timeframes_are_listed() -> None:
     answer = (await a_client(MemoryStorage()).get("/v1/timeframes")).json
 
     assert [timeframe["name"] for timeframe in answer["timeframes"]] == list(Timeframe)
-    assert [timeframe["seconds"] for timeframe in answer["timeframes"]] == [60, 600, 3600, None, None, None, None]
+    assert {timeframe["name"]: timeframe["seconds"] for timeframe in answer["timeframes"] if timeframe["seconds"]} == (
+        {"M1": 60, "M5": 300, "M10": 600, "M15": 900, "M30": 1800, "H1": 3600, "H2": 7200, "H4": 14400}
+    )
+    derived = {timeframe["name"] for timeframe in answer["timeframes"] if timeframe["derived_from"] == "M1"}
+    assert derived == {"M5", "M15", "M30", "H2", "H4"}
