@@ -42,7 +42,7 @@ async def stored(storage: IStorage) -> IStorage:
 
 def by_hand(timeframe: Timeframe) -> CandlePage:
     covered = [Period(T0, minute(203)), Period(minute(212), minute(588))]
-    return roll_up(BASE, timeframe, covered)
+    return roll_up(BASE, timeframe, covered).between(WHOLE.time_from, WHOLE.time_till)
 
 
 async def read(
@@ -66,7 +66,7 @@ async def read(
 
 
 @pytest.mark.parametrize("timeframe", DERIVED)
-@pytest.mark.parametrize("rows", [1, 7, 20_000])
+@pytest.mark.parametrize("rows", [3, 20_000])
 async def test_minutes_are_rolled_up_whatever_the_size_of_a_page(
     stored: IStorage, timeframe: Timeframe, rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
