@@ -21,7 +21,7 @@ from app.core.spans import Period
 from app.io.cli import app
 from app.io.cli.output import plain, when
 from app.simulator.clock import SimulatedClock, read_moment
-from app.simulator.fault_kinds import BadRow, Slow, Status
+from app.simulator.fault_kinds import BadRow, Revise, Slow, Status
 from app.simulator.faults import Match
 from app.simulator.server import Simulator
 from app.tests.io.in_thread import serving_apart
@@ -319,6 +319,25 @@ def test_a_purged_security_is_gone(loaded: Candles) -> None:
 
     assert loaded("show", "SBER", "TQBR").exit_code == 3
     assert loaded("verify").exit_code == 0
+
+
+def test_an_audit_names_the_bar_in_which_the_exchange_contradicts_itself(candles: Candles, exchange: Simulator) -> None:
+    candles("create-security", "TQBR:SBER", "-t", "M1", "-t", "M10", "--since", "2024-05-14")
+    exchange.faults.add(Revise(match=Match(interval=10), begin="2024-05-14 12:10:00", values={"volume": 1}))
+    assert candles("update-candles").exit_code == 0
+    assert candles("verify").exit_code == 0
+    assert candles("verify", "--audit", "-s", "TQBR:GAZP").exit_code == 0
+    assert candles("verify", "--audit", "-t", "M5").exit_code == 2
+
+    result = candles("verify", "--audit", "--json", "-s", "TQBR:SBER", "-t", "M10")
+
+    [violation] = json.loads(result.stdout)
+    assert result.exit_code == 1
+    assert violation.pop("what").startswith("a bar is not what its minutes add up to (volume: ")
+    assert violation == (
+        {"invariant": "audit", "security": "TQBR:SBER", "timeframe": "M10", "where": "2024-05-14T09:10:00Z", "times": 1}
+    )
+    assert candles("verify", "--audit").exit_code == 0
 
 
 def test_verify_finds_a_sound_store(loaded: Candles) -> None:

@@ -119,6 +119,21 @@ async def test_failures_of_the_exchange_are_told_apart(error: Exception, status:
     assert b"inside" not in answer.body
 
 
+@pytest.mark.parametrize(
+    ("since", "begin"),
+    [("all", "2024-01-02T05:00:00Z"), ("2024-01-03T11:59", "2024-01-03T05:00:00Z"), (None, "2023-12-05T05:00:00Z")],
+)
+async def test_to_follow_a_derived_timeframe_is_to_follow_its_minutes(since: str | None, begin: str) -> None:
+    client = a_client(MemoryStorage())
+
+    created = await client.post(PATH, {**NEW, "timeframes": ["4h"], "since": since})
+
+    [series] = created.json["series"]
+    assert (created.status, series["timeframe"], series["followed_from"]) == (201, "M1", begin)
+    [spans] = (await client.get(f"{SBER_PATH}/spans", {"timeframe": "M5"})).json["series"]
+    assert (spans["timeframe"], spans["spans"]) == ("M5", [])
+
+
 async def test_the_followed_are_listed_by_board_and_ticker(client: Client) -> None:
     await client.post(PATH, NEW)
     await client.post(PATH, {**NEW, "ticker": "GAZP"})
