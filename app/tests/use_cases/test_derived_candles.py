@@ -1,8 +1,10 @@
 """Bars made of minutes, from every store: the same as rolled up by hand, whatever is asked and however it is paged."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from app.core.date_time import Timestamp
 from app.core.entities import CandleSpan, Series, SeriesState, Timeframe
@@ -10,7 +12,7 @@ from app.core.errors import SeriesNotFoundError
 from app.core.pages import CandlePage
 from app.core.repository import IStorage
 from app.core.resampling import roll_up
-from app.core.spans import Period
+from app.core.spans import Period, merge
 from app.repository.memory import MemoryStorage
 from app.tests.builders import SBER, SBER_D1, SBER_M1, T0, a_candle, a_card, a_page, a_span, a_state, follow, minute
 from app.use_cases import roll_up_candles
@@ -203,3 +205,48 @@ async def test_four_hours_follow_the_wall_clock_when_the_clocks_are_changed(
     answer = await read(storage, Timeframe.H4, Period(midnight, minute(offset + 600)))
 
     assert [candle.timestamp.utc.replace(tzinfo=None) for candle in answer.page] == begins
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.data(), st.sampled_from(DERIVED), st.sampled_from(["asc", "desc"]), st.integers(1, 12), st.integers(1, 90))
+async def test_pages_of_any_window_put_together_equal_what_is_rolled_up_by_hand(
+    data: st.DataObject, timeframe: Timeframe, order: str, limit: int, rows: int
+) -> None:
+    base = a_page(data.draw(st.sets(st.integers(-300, 300), max_size=60)))
+    ends = data.draw(st.tuples(st.integers(-320, 320), st.integers(-320, 320)).map(sorted))
+    covered = merge(
+        Period(minute(n), minute(n + m))
+        for n, m in data.draw(st.lists(st.tuples(st.integers(-300, 300), st.integers(1, 400)), max_size=4))
+    )
+    storage, window = MemoryStorage(), Period(minute(ends[0]), minute(ends[1]))
+    await follow(storage, SBER_M1)
+    async with storage.begin() as uow:
+        await uow.candles.add(base)
+        await uow.spans.add(CandleSpan(SBER, Timeframe.M1, p.time_from, p.time_till) for p in covered)
+
+    pages = await _pages_of(storage, timeframe, window, limit=limit, newest_first=order == "desc", rows=rows)
+
+    bars = roll_up(base, timeframe, covered).between(timeframe.ceil(window.time_from), timeframe.ceil(window.time_till))
+    ordered = [answer.page for answer in (pages[::-1] if order == "desc" else pages)]
+    assert CandlePage.join(Series(SBER, timeframe), ordered) == bars
+    assert [len(answer.page) for answer in pages[:-1]] == [limit] * (len(pages) - 1)
+    touched = {bar.timestamp for bar in bars if any(bar.timestamp in gap.period for gap in pages[0].gaps)}
+    assert touched == {bar.timestamp for bar in bars if not bar.is_final}
+
+
+async def _pages_of(
+    storage: IStorage, timeframe: Timeframe, window: Period, *, limit: int, newest_first: bool, rows: int
+) -> list[CandleAnswer]:
+    """Read page by page as a cursor does, some minutes at a time."""
+    part = Period(timeframe.ceil(window.time_from), timeframe.ceil(window.time_till))
+    pages: list[CandleAnswer] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(roll_up_candles, "PAGE_ROWS", rows)
+        while not pages or pages[-1].has_more:
+            answer = await read(storage, timeframe, window, limit=limit, newest_first=newest_first, part=part)
+            if answer.has_more:
+                edge = answer.page[0 if newest_first else -1].timestamp
+                behind = edge + timedelta(seconds=1)
+                part = Period(part.time_from, edge) if newest_first else Period(behind, part.time_till)
+            pages.append(answer)
+    return pages
