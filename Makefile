@@ -36,8 +36,9 @@ fix: $(TOOLS) ## mend what ruff can mend
 test: $(TOOLS) ## run the tests and measure branch coverage; PostgreSQL and Redis are brought along where wheels exist
 	$(BIN)/pytest --numprocesses auto --cov --cov-report=term
 
-bench: $(TOOLS) ## measure how fast candles go in
+bench: $(TOOLS) ## measure how fast candles go in, and how fast minutes become longer bars
 	$(BIN)/python -m app.bench.ingest
+	$(BIN)/python -m app.bench.resample
 
 demo: $(PROGRAM) ## show the whole way against a simulated exchange; STAY=1 leaves it serving
 	$(BIN)/python -m app.io.cli demo $(if $(STAY),--stay)

@@ -47,7 +47,7 @@ class MarketDataLoader:
     async def missing(self, wishes: Iterable[Wish], /) -> Sequence[Wish]:
         now = await self._clock.now()
         async with self._storage.read() as uow:
-            return [Wish(wish.series, gap) for wish in wishes for gap in await _gaps(uow, wish, now)]
+            return [gap for wish in wishes for gap in await _gaps(uow, wish, now)]
 
     async def load(self, wishes: Iterable[Wish], /, *, progress: ILoadProgress | None = None) -> LoadOutcome:
         outcome = LoadOutcome()
@@ -77,7 +77,14 @@ class MarketDataLoader:
                 cards[security] = await uow.securities.get(security)
         failed: set[Series] = set()
         return [
-            _Window(self._storage, self._adapter, self._rules, cards[wish.series.security], wish.series, part, failed)
+            _Window(
+                self._storage,
+                self._adapter,
+                self._rules,
+                cards[wish.series.security],
+                replace(wish, period=part),
+                failed,
+            )
             for wish in missing
             for part in cut(wish.period, wish.series.timeframe, self._rules.settled(wish.series, now))
         ]
@@ -91,13 +98,16 @@ class _Window:
     adapter: IMarketDataAdapter
     rules: Rules
     card: SecurityCard
-    series: Series
-    period: Period
+    wish: Wish
     failed: set[Series]
+
+    @property
+    def series(self) -> Series:
+        return self.wish.series
 
     async def __aiter__(self) -> AsyncIterator[Batch]:
         """Read it; when rows moved meanwhile, begin again behind the last batch, a few times."""
-        rest = self.period
+        rest = self.wish.period
         for left in reversed(range(_TRIES)):
             if self.series in self.failed:
                 return
@@ -140,7 +150,7 @@ class _Window:
         Silence over a whole settled period is believed only when the source repeats it, and still knows what it told
         before.
         """
-        asked: Period | None = period
+        asked: Period | None = await self._with_witness(period)
         for is_repeated in (False, True):
             is_silent = True
             async for page in self._inside(asked or period, period):
@@ -161,7 +171,7 @@ class _Window:
 
         Where reading begins earlier, it begins with a candle that is known: SourceBadAnswerError if it is not there.
         """
-        is_known = asked == period
+        is_known = asked.time_from == period.time_from
         async with aclosing(self.adapter.candles(self.card, self.series.timeframe, asked)) as pages:
             async for page in pages:
                 if not is_known and not page.candles.between(asked.time_from, asked.time_from + _INSTANT):
@@ -170,7 +180,22 @@ class _Window:
                     )
                 is_known = True
                 rejected = [row for row in page.rejected if row.begin in period]
-                yield replace(page, candles=page.candles.between(period.time_from, period.time_till), rejected=rejected)
+                yield replace(
+                    page,
+                    candles=page.candles.between(period.time_from, period.time_till),
+                    rejected=rejected,
+                    is_followed=bool(page.candles.between(period.time_till, asked.time_till)),
+                )
+
+    async def _with_witness(self, period: Period) -> Period:
+        """Ask for the next known candle too, where coverage follows: it shows that the last bar before it is whole."""
+        if not self.wish.is_inner or period.time_till != self.wish.period.time_till:
+            return period
+        async with self.storage.read() as uow:
+            after = uow.candles.filter_by_series(self.series).filter_by_timestamp_gte(period.time_till)
+            known = [candle async for candle in after[:1]]
+        ends = [self.series.timeframe.after(candle.timestamp) for candle in known if candle.is_final]
+        return Period(period.time_from, max(ends, default=period.time_till))
 
     async def _doubted(self, period: Period, settled: Timestamp) -> Period | None:
         """Return what to ask to be sure that a silent period is silent: from a known candle on; None to leave it open.
@@ -220,14 +245,16 @@ def cut(period: Period, timeframe: Timeframe, settled: Timestamp) -> list[Period
     return [*windows, Period(begin, period.time_till)]
 
 
-async def _gaps(uow: IUnitOfWork, wish: Wish, now: Timestamp) -> list[Period]:
+async def _gaps(uow: IUnitOfWork, wish: Wish, now: Timestamp) -> list[Wish]:
     """Return what is missing, less the slots of bad rows whose time to be asked again has not come."""
     spans = [_period(span) async for span in uow.spans.filter_by_series(wish.series).filter_touching(wish.period)]
     missing = gaps(spans, wish.period)
     if not missing:
         return []
     bad = [row async for row in uow.quarantine.filter_by_series(wish.series) if now < _retry_at(row)]
-    return subtract(missing, (Period(row.begin, wish.series.timeframe.after(row.begin)) for row in bad))
+    holes = [Period(row.begin, wish.series.timeframe.after(row.begin)) for row in bad]
+    begins = {span.time_from for span in spans}
+    return [Wish(wish.series, gap, gap.time_till in begins) for gap in subtract(missing, holes)]
 
 
 def _retry_at(row: QuarantinedRow) -> Timestamp:

@@ -71,4 +71,4 @@ class Settings(BaseSettings):
 
     def default_since(self, timeframe: Timeframe) -> timedelta:
         """How far back a series begins when nobody says otherwise."""
-        return timedelta(days=self.default_since_days_m1 if timeframe is Timeframe.M1 else self.default_since_days)
+        return timedelta(days=self.default_since_days_m1 if timeframe.base is Timeframe.M1 else self.default_since_days)

@@ -1,18 +1,26 @@
 """Immutable facts about the market, each known by its natural key."""
 
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, time, timedelta
 from enum import StrEnum
 
-from app.core.date_time import Timestamp
+from app.core.date_time import MOSCOW, Timestamp
 
 
 class Timeframe(StrEnum):
-    """The length of a bar. Intraday bars follow the Moscow wall clock; longer ones begin at Moscow midnight."""
+    """The length of a bar. Intraday bars follow the Moscow wall clock; longer ones begin at Moscow midnight.
+
+    Seven come from the source (`SOURCED`); the others are made of minutes and never stored.
+    """
 
     M1 = "M1"
+    M5 = "M5"
     M10 = "M10"
+    M15 = "M15"
+    M30 = "M30"
     H1 = "H1"
+    H2 = "H2"
+    H4 = "H4"
     D1 = "D1"
     W1 = "W1"
     MN1 = "MN1"
@@ -20,17 +28,35 @@ class Timeframe(StrEnum):
 
     @property
     def interval(self) -> int:
-        """The number by which ISS knows it."""
+        """The number by which ISS knows it; of a derived one, which ISS does not know, its minutes."""
         return _INTERVALS[self]
 
     @property
+    def is_derived(self) -> bool:
+        """Tell whether its bars are made of those of `base` and not asked of the source."""
+        return self not in SOURCED
+
+    @property
+    def base(self) -> "Timeframe":
+        """The timeframe that is stored for it: M1 for a derived one, else itself."""
+        return Timeframe.M1 if self.is_derived else self
+
+    @property
+    def usual_length(self) -> timedelta | None:
+        """The length of an intraday bar in a day of 24 hours; None for a day and longer."""
+        hours = _WALL_HOURS.get(self)
+        return timedelta(hours=hours) if hours else self.step
+
+    @property
     def step(self) -> timedelta | None:
-        """The constant length of an intraday bar; None where the calendar decides."""
+        """The constant length of an intraday bar; None where the calendar or a change of the clocks decides."""
         return _STEPS.get(self)
 
     def floor(self, moment: Timestamp) -> Timestamp:
         """Return the beginning of the bar that holds the moment."""
         wall = moment.moscow
+        if hours := _WALL_HOURS.get(self):
+            return _at_hour(wall, wall.hour // hours * hours)
         if step := self.step:
             offset = wall.utcoffset() or timedelta()
             seconds = int(step.total_seconds())
@@ -47,6 +73,9 @@ class Timeframe(StrEnum):
         """Return the end of the bar that begins here, which is the beginning of the next slot."""
         if step := self.step:
             return begin + step
+        if hours := _WALL_HOURS.get(self):
+            wall = begin.moscow
+            return _at_hour(wall, wall.hour // hours * hours + hours)
         day = begin.moscow.date() + _LONGER_THAN[self]
         return Timestamp.midnight(self._first_day(day))
 
@@ -62,10 +91,35 @@ class Timeframe(StrEnum):
                 return day
 
 
+def _at_hour(wall: datetime, hour: int) -> Timestamp:
+    """Return when an hour of this Moscow day begins, the 24th being midnight.
+
+    Of an hour that happens twice it is the first time; an hour that the clocks skip begins where they are changed.
+    """
+    day = wall.date() + timedelta(days=hour // 24)
+    return Timestamp(datetime.combine(day, time(hour % 24), MOSCOW))
+
+
+SOURCED = (
+    Timeframe.M1,
+    Timeframe.M10,
+    Timeframe.H1,
+    Timeframe.D1,
+    Timeframe.W1,
+    Timeframe.MN1,
+    Timeframe.Q1,
+)
+"""What the source has, shortest first. Only these are asked for, followed and stored."""
+
 _INTERVALS = {
     Timeframe.M1: 1,
+    Timeframe.M5: 5,
     Timeframe.M10: 10,
+    Timeframe.M15: 15,
+    Timeframe.M30: 30,
     Timeframe.H1: 60,
+    Timeframe.H2: 120,
+    Timeframe.H4: 240,
     Timeframe.D1: 24,
     Timeframe.W1: 7,
     Timeframe.MN1: 31,
@@ -73,9 +127,13 @@ _INTERVALS = {
 }
 _STEPS = {
     Timeframe.M1: timedelta(minutes=1),
+    Timeframe.M5: timedelta(minutes=5),
     Timeframe.M10: timedelta(minutes=10),
+    Timeframe.M15: timedelta(minutes=15),
+    Timeframe.M30: timedelta(minutes=30),
     Timeframe.H1: timedelta(hours=1),
 }
+_WALL_HOURS = {Timeframe.H2: 2, Timeframe.H4: 4}  # the clocks were changed inside such bars until 2014
 _LONGER_THAN = {  # from the first day of a bar, so many days later lies in the next bar
     Timeframe.D1: timedelta(days=1),
     Timeframe.W1: timedelta(days=7),

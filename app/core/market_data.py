@@ -25,7 +25,8 @@ class SourcePage:
     `as_of`: when the source knew this, the earlier of our clock before the first request and the answer's own date.
     `rejected`: rows that failed their checks, one a slot. `is_last`: the source showed that nothing follows.
     `is_short`: fewer rows than the source puts on a full page, so that probably nothing follows.
-    `conflicts`: how many candles came with two different values; the later row is in the page.
+    `conflicts`: how many candles came with two different values; the later row is in the page. `is_followed`: the same
+    answer has later candles.
     """
 
     candles: CandlePage
@@ -34,6 +35,7 @@ class SourcePage:
     is_short: bool = False
     is_last: bool = False
     conflicts: int = 0
+    is_followed: bool = False
 
 
 class IMarketDataAdapter(Protocol):
@@ -63,10 +65,14 @@ class IMarketDataAdapter(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """A period of a series that should be stored, both ends aligned to the timeframe."""
+    """A period of a series that should be stored, both ends aligned to the timeframe.
+
+    `is_inner`: coverage begins where it ends.
+    """
 
     series: Series
     period: Period
+    is_inner: bool = False
 
 
 @dataclass(frozen=True, slots=True)

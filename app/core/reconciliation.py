@@ -86,7 +86,8 @@ def batch_of(
     as_of = pages[0].as_of
     watermark, settled = rules.watermark(series, as_of), rules.settled(series, as_of)
     candles = CandlePage.join(series, (page.candles for page in pages))
-    is_open = bool(candles) and not goes_on and _end(candles, -1) > settled
+    is_followed = goes_on or any(page.is_followed for page in pages)
+    is_open = bool(candles) and not is_followed and _end(candles, -1) > settled
     candles = candles.final_before(min(watermark, candles[-1].timestamp) if is_open else watermark)
     final = sum(candles.finals)
     proven = _end(candles, final - 1) if final else asked.time_from

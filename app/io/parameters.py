@@ -23,8 +23,13 @@ _EXAMPLES = "2024-01-03, 2024-01-03T10:00 (Moscow time), 2024-01-03T10:00:00+03:
 
 _ALIASES = {
     Timeframe.M1: "1min 1minute 1",
+    Timeframe.M5: "5min 5minutes 5",
     Timeframe.M10: "10min 10minutes 10",
+    Timeframe.M15: "15min 15minutes 15",
+    Timeframe.M30: "30min 30minutes 30",
     Timeframe.H1: "1h 1hour 60min 60minutes 60",
+    Timeframe.H2: "2h 2hours 120min 120minutes 120",
+    Timeframe.H4: "4h 4hours 240min 240minutes 240",
     Timeframe.D1: "1d 1day 24h d",
     Timeframe.W1: "1w 1week 7d w",
     Timeframe.MN1: "1mn 1mo 1mon 1month",
@@ -33,7 +38,17 @@ _ALIASES = {
 _TIMEFRAMES = {
     alias: timeframe for timeframe, names in _ALIASES.items() for alias in (timeframe.lower(), *names.split())
 }
-_BY_CASE = {"1m": Timeframe.M1, "10m": Timeframe.M10, "60m": Timeframe.H1, "1M": Timeframe.MN1}
+_BY_CASE = {
+    "1m": Timeframe.M1,
+    "5m": Timeframe.M5,
+    "10m": Timeframe.M10,
+    "15m": Timeframe.M15,
+    "30m": Timeframe.M30,
+    "60m": Timeframe.H1,
+    "120m": Timeframe.H2,
+    "240m": Timeframe.H4,
+    "1M": Timeframe.MN1,
+}
 """Where `m` stands alone, small is a minute and capital a month."""
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from app.core.date_time import Timestamp
-from app.core.entities import Security, SecurityCard, Series, Timeframe
+from app.core.entities import SOURCED, Security, SecurityCard, Series, Timeframe
 from app.core.errors import SourceBadAnswerError, SourceSchemaError
 from app.core.pages import CandlePage
 from app.core.spans import Period
@@ -94,7 +94,7 @@ def parse_candles(body: bytes, series: Series) -> ParsedPage:
 
 def parse_borders(body: bytes) -> Mapping[Timeframe, Period]:
     """Read a `borders` block: from the first candle to the end of the last one's slot, by timeframe."""
-    by_interval = {timeframe.interval: timeframe for timeframe in Timeframe}
+    by_interval = {timeframe.interval: timeframe for timeframe in SOURCED}
     borders = {}
     for row in _read_table(body, "borders", ("begin", "end", "interval")):
         if (timeframe := by_interval.get(row["interval"])) and row["begin"] and row["end"]:

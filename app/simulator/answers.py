@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from app.core.entities import Timeframe
+from app.core.entities import SOURCED
 from app.simulator import directory, slots
 from app.simulator.fault_kinds import Split
 from app.simulator.faults import Asked, Fault, Faults
@@ -115,7 +115,7 @@ class Exchange:
 
     def _border_rows(self, listing: Listing, known: datetime) -> list[tuple[str, str, int]]:
         rows = []
-        for timeframe in sorted(Timeframe, key=lambda each: each.interval):
+        for timeframe in sorted(SOURCED, key=lambda each: each.interval):
             first, last = (
                 page(self.tape.chunks(listing, timeframe, Window(), known, reverse=newest), size=1, reverse=newest)
                 for newest in (False, True)

@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta
 
-from app.core.entities import Timeframe
+from app.core.entities import SOURCED, Timeframe
 
 MINUTES = {Timeframe.M1: 1, Timeframe.M10: 10, Timeframe.H1: 60}
 """The length of an intraday bar."""
 
-BY_INTERVAL = {timeframe.interval: timeframe for timeframe in Timeframe}
+BY_INTERVAL = {timeframe.interval: timeframe for timeframe in SOURCED}
 _LONGER_THAN = {Timeframe.W1: 7, Timeframe.MN1: 31, Timeframe.Q1: 92}
 _DAY = timedelta(days=1)
 

@@ -29,6 +29,7 @@ async def create_security(
     """Follow a security in these timeframes, each since its moment; followed twice is no error.
 
     A series that is followed already begins at the earlier of both moments. A moment inside a bar means that bar.
+    To follow a derived timeframe is to follow the minutes it is made of.
     Raises SecurityNotFoundError when the exchange does not know it, InputError when there is nothing to follow.
     """
     if not since:
@@ -40,7 +41,7 @@ async def create_security(
         is_new = not await uow.series.filter_by_security(security).filter_followed().count()
         await uow.securities.add([card])
         for timeframe, moment in moments.items():
-            await uow.series.add([await _followed(uow, Series(security, timeframe), timeframe.floor(moment))])
+            await uow.series.add([await _followed(uow, Series(security, timeframe.base), timeframe.floor(moment))])
         states = [state async for state in uow.series.filter_by_security(security).filter_followed()]
     return FollowedSecurity(card, shortest_first(states), is_new)
 
@@ -57,12 +58,14 @@ async def _moments(
     if "all" not in since.values():
         return {timeframe: moment for timeframe, moment in since.items() if isinstance(moment, Timestamp)}
     borders = await adapter.borders(card)
-    if missing := [timeframe for timeframe, moment in since.items() if moment == "all" and timeframe not in borders]:
+    if missing := [
+        timeframe for timeframe, moment in since.items() if moment == "all" and timeframe.base not in borders
+    ]:
         raise InputError(
             "since", f"{card.security} has no candles of {', '.join(missing)} yet: give a date in place of all"
         )
     return {
-        timeframe: moment if isinstance(moment, Timestamp) else borders[timeframe].time_from
+        timeframe: moment if isinstance(moment, Timestamp) else borders[timeframe.base].time_from
         for timeframe, moment in since.items()
     }
 

@@ -10,6 +10,7 @@ from app.core.errors import InputError, SeriesNotFoundError
 from app.core.pages import CandlePage
 from app.core.repository import IStorage, IUnitOfWork
 from app.core.spans import Period, gaps
+from app.use_cases.roll_up_candles import read_derived
 
 
 class GapReason(StrEnum):
@@ -65,20 +66,17 @@ async def get_candles(
     """Read the candles that begin in `[time_from, time_till)` from one snapshot, at most `limit` of them.
 
     The limit keeps the oldest, with `newest_first` the newest; the page is ascending either way. With `part` the
-    candles are those of that part only, for who reads page by page; the coverage is the whole period's. Raises
+    candles are those of that part only, for who reads page by page; the coverage is the whole period's. A derived
+    series is made of its minutes, whose coverage and version it has, and final only where they are covered. Raises
     SeriesNotFoundError for a series the store does not know and InputError for a period that ends before it begins.
     """
     period = _aligned(series.timeframe, time_from, time_till)
     window = period if part is None else period & part
+    most = None if limit is None else limit + 1
     async with storage.read() as uow:
         coverage = await _coverage(uow, series, period)
-        inside = (
-            uow.candles.filter_by_series(series)
-            .filter_by_timestamp_gte(window.time_from)
-            .filter_by_timestamp_lt(window.time_till)
-        )
-        subset = inside.newest_first() if newest_first else inside
-        page = await (subset if limit is None else subset[: limit + 1]).page(series)
+        read = read_derived if series.timeframe.is_derived else _read
+        page = await read(uow, series, window, limit=most, newest_first=newest_first)
     has_more = limit is not None and len(page) > limit
     if has_more:
         page = page[-limit:] if newest_first else page[:limit]  # type: ignore[operator]  # has_more implies a limit
@@ -95,8 +93,8 @@ async def get_coverage(storage: IStorage, series: Series, period: Period) -> Cov
 async def first_covered(storage: IStorage, series: Series) -> Timestamp:
     """Return where what is stored or followed of a series begins: the default beginning of an answer."""
     async with storage.read() as uow:
-        state = await uow.series.get(series)
-        spans = [span async for span in uow.spans.filter_by_series(series)[:1]]
+        state = await state_of(uow, series)
+        spans = [span async for span in uow.spans.filter_by_series(state.series)[:1]]
     moments = [moment for moment in (state.followed_from, *(span.time_from for span in spans)) if moment is not None]
     if not moments:
         raise _unknown(series)
@@ -119,6 +117,41 @@ async def coverage_gaps(uow: IUnitOfWork, state: SeriesState, period: Period) ->
     ]
 
 
+async def state_of(uow: IUnitOfWork, series: Series) -> SeriesState:
+    """Return the state of what is stored for a series: its own, or that of the minutes it is made of."""
+    try:
+        return await uow.series.get(Series(series.security, series.timeframe.base))
+    except SeriesNotFoundError as error:
+        raise _unknown(series) from error
+
+
+def widened(missing: Sequence[Gap], timeframe: Timeframe) -> list[Gap]:
+    """Widen gaps to whole bars, in normal form; a bar in which two gaps meet counts to the later one."""
+    found: list[Gap] = []
+    for gap in missing:
+        period = Period(timeframe.floor(gap.period.time_from), timeframe.ceil(gap.period.time_till))
+        while found and found[-1].period.time_till > period.time_from:
+            last = found.pop()
+            if rest := Period(last.period.time_from, period.time_from):
+                found.append(Gap(rest, last.reason))
+        if found and found[-1].reason == gap.reason and found[-1].period.time_till == period.time_from:
+            period = Period(found.pop().period.time_from, period.time_till)
+        found.append(Gap(period, gap.reason))
+    return found
+
+
+async def _read(
+    uow: IUnitOfWork, series: Series, window: Period, *, limit: int | None, newest_first: bool
+) -> CandlePage:
+    inside = (
+        uow.candles.filter_by_series(series)
+        .filter_by_timestamp_gte(window.time_from)
+        .filter_by_timestamp_lt(window.time_till)
+    )
+    subset = inside.newest_first() if newest_first else inside
+    return await (subset if limit is None else subset[:limit]).page(series)
+
+
 def _aligned(timeframe: Timeframe, time_from: Timestamp, time_till: Timestamp) -> Period:
     if time_from > time_till:
         raise InputError("from", f"the period ends ({time_till}) before it begins ({time_from})")
@@ -126,12 +159,15 @@ def _aligned(timeframe: Timeframe, time_from: Timestamp, time_till: Timestamp) -
 
 
 async def _coverage(uow: IUnitOfWork, series: Series, period: Period) -> Coverage:
-    state = await uow.series.get(series)
-    if state.followed_from is None and not await uow.spans.filter_by_series(series)[:1].count():
+    state = await state_of(uow, series)
+    if state.followed_from is None and not await uow.spans.filter_by_series(state.series)[:1].count():
         raise _unknown(series)
     missing = await coverage_gaps(uow, state, period)
+    if series.timeframe.is_derived:
+        missing = widened(missing, series.timeframe)
     return Coverage(period, missing, state.version if missing else state.history_version)
 
 
 def _unknown(series: Series) -> SeriesNotFoundError:
-    return SeriesNotFoundError(f"nothing of {series} is stored or followed")
+    origin = f", and it is made of {series.timeframe.base}" if series.timeframe.is_derived else ""
+    return SeriesNotFoundError(f"nothing of {series} is stored or followed{origin}")

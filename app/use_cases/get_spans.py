@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.core.date_time import Timestamp
-from app.core.entities import CandleSpan, Security, Series, SeriesState, Timeframe
+from app.core.entities import SOURCED, CandleSpan, Security, Series, SeriesState, Timeframe
 from app.core.errors import SecurityNotFoundError, SeriesNotFoundError
 from app.core.market_data import IClock
 from app.core.repository import IStorage, IUnitOfWork
 from app.core.spans import Period
-from app.use_cases.get_candles import Gap, coverage_gaps
+from app.use_cases.get_candles import Gap, coverage_gaps, widened
+from app.use_cases.roll_up_candles import whole_bars
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,8 @@ async def get_spans(
 ) -> list[SeriesCoverage]:
     """Return the coverage of every series of a security, shortest timeframe first, from one snapshot.
 
-    Series that nobody follows are told of as long as something of them is covered. Raises SecurityNotFoundError for
+    Series that nobody follows are told of as long as something of them is covered; derived ones only when asked for,
+    with the coverage and the counters of the minutes they are made of. Raises SecurityNotFoundError for
     a security the store does not hold, SeriesNotFoundError when the one timeframe asked for is not followed.
     """
     now = await clock.now()
@@ -43,9 +45,9 @@ async def get_spans(
         await uow.securities.get(security)
         states = {state.series.timeframe: state async for state in uow.series.filter_by_security(security)}
         found = [
-            await _coverage(uow, state, now)
-            for each in Timeframe
-            if (state := states.get(each)) is not None and timeframe in {None, each}
+            await _coverage(uow, state, each, now)
+            for each in (SOURCED if timeframe is None else (timeframe,))
+            if (state := states.get(each.base)) is not None
         ]
     coverages = [coverage for coverage in found if coverage.spans or coverage.followed_from is not None]
     if not coverages:
@@ -53,18 +55,23 @@ async def get_spans(
     return coverages
 
 
-async def _coverage(uow: IUnitOfWork, state: SeriesState, now: Timestamp) -> SeriesCoverage:
-    spans = [span async for span in uow.spans.filter_by_series(state.series)]
-    window = _window(state, spans, now)
-    missing = await coverage_gaps(uow, state, window) if window else []
+async def _coverage(uow: IUnitOfWork, state: SeriesState, timeframe: Timeframe, now: Timestamp) -> SeriesCoverage:
+    """Tell of the series itself, or of one whose bars are made of it: of whole bars."""
+    stored = [span async for span in uow.spans.filter_by_series(state.series)]
+    security = state.series.security
+    spans = [CandleSpan(security, timeframe, p.time_from, p.time_till) for p in whole_bars(stored, timeframe)]
+    followed_from = None if state.followed_from is None else timeframe.ceil(state.followed_from)
+    watermark = None if state.watermark is None else timeframe.floor(state.watermark)
+    window = _window(followed_from, spans, timeframe.ceil(now))
+    missing = widened(await coverage_gaps(uow, state, window), timeframe) if window else []
     return SeriesCoverage(
-        state.series, state.followed_from, state.watermark, state.version, state.history_version, spans, missing
+        Series(security, timeframe), followed_from, watermark, state.version, state.history_version, spans, missing
     )
 
 
-def _window(state: SeriesState, spans: Sequence[CandleSpan], now: Timestamp) -> Period | None:
-    if state.followed_from is not None:
-        return Period(state.followed_from, state.series.timeframe.ceil(now))
+def _window(followed_from: Timestamp | None, spans: Sequence[CandleSpan], now: Timestamp) -> Period | None:
+    if followed_from is not None:
+        return Period(followed_from, now)
     return Period(spans[0].time_from, spans[-1].time_till) if spans else None
 
 

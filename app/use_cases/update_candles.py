@@ -23,7 +23,8 @@ async def update_candles(
 ) -> LoadOutcome:
     """Bring followed series up to now, or only these securities, timeframes and the half-open `[time_from, time_till)`.
 
-    Raises SecurityNotFoundError for a security nobody follows and InputError for a period that ends before it begins.
+    A derived timeframe means the minutes it is made of. Raises SecurityNotFoundError for a security nobody follows and
+    InputError for a period that ends before it begins.
     """
     if time_from is not None and time_till is not None and time_from > time_till:
         raise InputError("till", f"the period ends ({time_till}) before it begins ({time_from})")
@@ -42,11 +43,11 @@ async def _followed(
     if strange := [security for security in securities if security not in known]:
         names = ", ".join(map(str, strange))
         raise SecurityNotFoundError(f"{names} is not followed: add it with create-security first")
+    stored = {timeframe.base for timeframe in timeframes}
     return [
         state
         for state in states
-        if (not securities or state.series.security in securities)
-        and (not timeframes or state.series.timeframe in timeframes)
+        if (not securities or state.series.security in securities) and (not stored or state.series.timeframe in stored)
     ]
 
 

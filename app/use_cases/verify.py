@@ -2,14 +2,14 @@
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import pairwise
 from math import isfinite
 
 from app.core.date_time import Timestamp
-from app.core.entities import CandleRevision, CandleSpan, Series, SeriesState, Timeframe
+from app.core.entities import CandleRevision, CandleSpan, Security, Series, SeriesState, Timeframe
 from app.core.pages import CandlePage
 from app.core.repository import IStorage, IUnitOfWork
 from app.core.spans import Period, gaps
@@ -34,12 +34,20 @@ class Violation:
     times: int = 1
 
 
-async def verify(storage: IStorage) -> list[Violation]:
-    """Check I1 to I6, I8 to I10, I15 and I16 of every series, each from one snapshot of its own."""
+async def verify(
+    storage: IStorage, *, securities: Collection[Security] = (), timeframes: Collection[Timeframe] = ()
+) -> list[Violation]:
+    """Check I1 to I6, I8 to I10, I15 and I16 of every series, each from one snapshot of its own.
+
+    Or only of these securities and timeframes; a derived timeframe means the minutes it is made of.
+    """
+    stored = {timeframe.base for timeframe in timeframes}
     async with storage.read() as uow:
         every = [state.series async for state in uow.series]
     violations: list[Violation] = []
     for series in every:
+        if (securities and series.security not in securities) or (stored and series.timeframe not in stored):
+            continue
         async with storage.read() as uow:
             violations += await _verify_series(uow, series)
     return violations

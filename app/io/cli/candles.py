@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from app.core.date_time import Timestamp
-from app.core.entities import Series, Timeframe
+from app.core.entities import Security, Series, Timeframe
 from app.core.errors import InputError
 from app.core.market_data import LoadOutcome
 from app.io import charts
@@ -16,6 +16,7 @@ from app.io.cli.options import AsJson, Board, From, OneTimeframe, Securities, Ti
 from app.io.cli.progress import LoadProgress
 from app.io.cli.running import FAILED, run
 from app.io.parameters import parse_security
+from app.use_cases import audit_candles as auditing
 from app.use_cases import get_candles, get_spans
 from app.use_cases import update_candles as updating
 from app.use_cases import verify as verifying
@@ -129,12 +130,26 @@ def spans(
     output.show_rows(("timeframe", "from", "till", "state"), rows)
 
 
-def verify(*, as_json: AsJson = False) -> None:
+def verify(
+    security: Securities = None,
+    timeframe: Timeframes = None,
+    *,
+    audit: Annotated[
+        bool,
+        typer.Option(
+            "--audit",
+            help="Compare M10, H1 and D1 with what the minutes add up to. Bars that differ go to quarantine and are "
+            "asked again, with their minutes, by update-candles.",
+        ),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """Check that the store keeps its promises.
 
-    Exit code 1 if one is broken. These are the invariants I1 to I6, I8 to I10, I15 and I16 of the documentation.
+    Exit code 1 if one is broken. These are the invariants I1 to I6, I8 to I10, I15 and I16 of the documentation; with
+    --audit also that the exchange agrees with itself.
     """
-    violations = run(lambda service: verifying.verify(service.storage))
+    violations = run(lambda service: _verify(service, security or (), timeframe or (), is_audit=audit))
     if as_json:
         output.show_json(map(_violation_object, violations))
     elif violations:
@@ -160,6 +175,16 @@ class _Question:
         return await get_candles.get_candles(
             service.storage, self.series, time_from=begin, time_till=end, limit=self.limit, newest_first=True
         )
+
+
+async def _verify(
+    service: "Service", securities: Sequence[Security], timeframes: Sequence[Timeframe], *, is_audit: bool
+) -> list[Violation]:
+    found = await verifying.verify(service.storage, securities=securities, timeframes=timeframes)
+    if not is_audit:
+        return found
+    audit = auditing.audit_candles(service.storage, service.clock, securities=securities, timeframes=timeframes)
+    return [*found, *await audit]
 
 
 def _show_outcome(outcome: LoadOutcome, series: Sequence[Series], *, as_json: bool) -> None:

@@ -39,7 +39,8 @@ def create_security(
 
     Without --timeframe: M1, M10, H1 and D1 (DEFAULT_TIMEFRAMES). To follow it twice is no error: with an earlier date
     the candles begin earlier, with a later one nothing changes. The candles themselves come with update-candles, or
-    with a running worker.
+    with a running worker. M5, M15, M30, H2 and H4 are made of M1: to follow one is to follow M1, and whoever follows M1
+    can read them all.
     """
     security = parse_security(ticker, board)
     moment = None if since is None else parse_since(since)
@@ -50,6 +51,8 @@ def create_security(
     rows = [(state.series.timeframe, output.when(state.followed_from)) for state in followed.series]
     output.show_rows(("timeframe", "since"), rows)
     output.say(f"{security} {followed.card.name} is {'followed now' if followed.is_new else 'followed already'}")
+    if derived := [each for each in timeframe or () if each.is_derived]:
+        output.say(f"{', '.join(derived)}: made of M1, which is followed for it")
 
 
 def securities(*, as_json: AsJson = False) -> None:

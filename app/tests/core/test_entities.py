@@ -20,6 +20,11 @@ def moscow(*parts: int) -> Timestamp:
         (Timeframe.M1, (2024, 2, 29, 10, 17), (2024, 2, 29, 10, 18)),
         (Timeframe.M10, (2024, 2, 29, 10, 10), (2024, 2, 29, 10, 20)),
         (Timeframe.H1, (2024, 2, 29, 10), (2024, 2, 29, 11)),
+        (Timeframe.M5, (2024, 2, 29, 10, 15), (2024, 2, 29, 10, 20)),
+        (Timeframe.M15, (2024, 2, 29, 10, 15), (2024, 2, 29, 10, 30)),
+        (Timeframe.M30, (2024, 2, 29, 10), (2024, 2, 29, 10, 30)),
+        (Timeframe.H2, (2024, 2, 29, 10), (2024, 2, 29, 12)),
+        (Timeframe.H4, (2024, 2, 29, 8), (2024, 2, 29, 12)),
         (Timeframe.D1, (2024, 2, 29), (2024, 3, 1)),
         (Timeframe.W1, (2024, 2, 26), (2024, 3, 4)),
         (Timeframe.MN1, (2024, 2, 1), (2024, 3, 1)),
@@ -51,6 +56,32 @@ def test_slots_tile_the_time(moment: Timestamp, timeframe: Timeframe) -> None:
     assert begin <= moment < end
     assert timeframe.floor(end) == end
     assert timeframe.floor(end - timedelta(microseconds=1)) == begin
+
+
+@pytest.mark.parametrize(
+    ("day", "timeframe", "lengths"),
+    [
+        ((2010, 3, 28), Timeframe.H2, [2, 1, 2]),  # 02:00 became 03:00
+        ((2010, 3, 28), Timeframe.H4, [3, 4]),
+        ((2010, 10, 31), Timeframe.H2, [2, 3, 2]),  # 03:00 became 02:00
+        ((2010, 10, 31), Timeframe.H4, [5, 4]),
+        ((2011, 3, 27), Timeframe.H4, [3, 4]),
+        ((2014, 10, 26), Timeframe.H2, [3, 2]),  # 02:00 became 01:00
+        ((2014, 10, 26), Timeframe.H4, [5, 4, 4, 4, 4, 4]),
+        ((2024, 1, 3), Timeframe.H4, [4, 4, 4, 4, 4, 4]),
+    ],
+)
+def test_hours_are_counted_on_the_wall_clock_when_the_clocks_are_changed(
+    day: tuple[int, int, int], timeframe: Timeframe, lengths: list[int]
+) -> None:
+    begin = moscow(*day)
+
+    for length in lengths:
+        end = timeframe.after(begin)
+        assert end - begin == timedelta(hours=length)
+        for minutes in range(0, length * 60, 7):
+            assert timeframe.floor(begin + timedelta(minutes=minutes)) == begin
+        begin = end
 
 
 def test_a_security_reads_as_people_write_it() -> None:

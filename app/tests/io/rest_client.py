@@ -12,7 +12,7 @@ from starlette.types import Message
 
 from app.bootstrap import Service
 from app.core.date_time import Timestamp
-from app.core.entities import CandleSpan, Security, SecurityCard, SeriesState, Timeframe
+from app.core.entities import SOURCED, CandleSpan, Security, SecurityCard, SeriesState, Timeframe
 from app.core.errors import SecurityNotFoundError
 from app.core.market_data import SourcePage
 from app.core.pages import CandlePage
@@ -112,7 +112,7 @@ class FakeAdapter:
         return a_card(security, name="Сбербанк России ПАО ао" if security == SBER else "Газпром")
 
     async def borders(self, _card: SecurityCard, /) -> Mapping[Timeframe, Period]:
-        return dict.fromkeys(Timeframe, Period(minute(-24 * 60), NOW))
+        return dict.fromkeys(SOURCED, Period(minute(-24 * 60), NOW))
 
     def candles(self, card: SecurityCard, timeframe: Timeframe, period: Period) -> AsyncGenerator[SourcePage]:
         raise NotImplementedError

@@ -16,11 +16,12 @@ from typer.testing import CliRunner, Result
 from app.core.date_time import Timestamp
 from app.core.entities import Security, Series, Timeframe
 from app.core.pages import CandlePage
+from app.core.resampling import roll_up
 from app.core.spans import Period
 from app.io.cli import app
 from app.io.cli.output import plain, when
 from app.simulator.clock import SimulatedClock, read_moment
-from app.simulator.fault_kinds import BadRow, Slow, Status
+from app.simulator.fault_kinds import BadRow, Revise, Slow, Status
 from app.simulator.faults import Match
 from app.simulator.server import Simulator
 from app.tests.io.in_thread import serving_apart
@@ -105,6 +106,20 @@ def test_since_inside_a_longer_bar_means_that_bar(candles: Candles) -> None:
     assert series == {"W1": "2024-05-12T21:00:00Z", "MN1": "2024-04-30T21:00:00Z", "Q1": "2024-03-31T21:00:00Z"}
 
 
+def test_to_follow_a_derived_timeframe_is_to_follow_its_minutes(candles: Candles, exchange: Simulator) -> None:
+    followed = candles("create-security", "TQBR:SBER", "-t", "5min", "-t", "H4", "--since", "2024-05-15T13:59")
+
+    assert followed.stdout.splitlines()[1:] == ["M1\t2024-05-15 12:00"]
+    assert "M5, H4: made of M1" in followed.stderr
+    assert candles("update-candles", "-t", "H4").exit_code == 0
+    minutes = truth(exchange, Timeframe.M1, "2024-05-15T12:00", "2024-05-15T14:00")
+    shown = json.loads(candles("show", "TQBR:SBER", "-t", "M5", "--till", "2024-05-15T14:00", "--json").stdout)
+    assert [row["begin"] for row in shown] == [str(bar.timestamp) for bar in roll_up(minutes, Timeframe.M5)]
+    assert sum(row["volume"] for row in shown) == sum(minutes.volumes)
+    [spans] = json.loads(candles("spans", "TQBR:SBER", "-t", "M5", "--json").stdout)
+    assert [span["from"] for span in spans["spans"]] == ["2024-05-15T09:00:00Z"]
+
+
 def test_since_all_means_from_the_first_candle(candles: Candles) -> None:
     result = candles("create-security", "TQBR:SBER", "-t", "D1", "--since", "all", "--json")
 
@@ -119,7 +134,7 @@ def test_since_all_means_from_the_first_candle(candles: Candles) -> None:
         (("create-security", "NOPE", "TQBR"), 3, "knows no NOPE"),
         (("create-security", "SBER"), 2, "TQBR:SBER"),
         (("create-security", "SBER", "TQBR", "--since", "tomorrow"), 2, "since: "),
-        (("create-security", "SBER", "TQBR", "-t", "M7"), 2, "M1, M10, H1, D1, W1, MN1, Q1"),
+        (("create-security", "SBER", "TQBR", "-t", "M7"), 2, "M1, M5, M10, M15, M30, H1, H2, H4, D1, W1, MN1, Q1"),
         (("update-candles", "-s", "TQBR:GAZP"), 3, "create-security first"),
         (("update-candles", "--from", "2024-05-15", "--till", "2024-05-01"), 2, "before it begins"),
         (("remove-security", "GAZP", "TQBR"), 3, "TQBR:GAZP"),
@@ -304,6 +319,25 @@ def test_a_purged_security_is_gone(loaded: Candles) -> None:
 
     assert loaded("show", "SBER", "TQBR").exit_code == 3
     assert loaded("verify").exit_code == 0
+
+
+def test_an_audit_names_the_bar_in_which_the_exchange_contradicts_itself(candles: Candles, exchange: Simulator) -> None:
+    candles("create-security", "TQBR:SBER", "-t", "M1", "-t", "M10", "--since", "2024-05-14")
+    exchange.faults.add(Revise(match=Match(interval=10), begin="2024-05-14 12:10:00", values={"volume": 1}))
+    assert candles("update-candles").exit_code == 0
+    assert candles("verify").exit_code == 0
+    assert candles("verify", "--audit", "-s", "TQBR:GAZP").exit_code == 0
+    assert candles("verify", "--audit", "-t", "M5").exit_code == 2
+
+    result = candles("verify", "--audit", "--json", "-s", "TQBR:SBER", "-t", "M10")
+
+    [violation] = json.loads(result.stdout)
+    assert result.exit_code == 1
+    assert violation.pop("what").startswith("a bar is not what its minutes add up to (volume: ")
+    assert violation == (
+        {"invariant": "audit", "security": "TQBR:SBER", "timeframe": "M10", "where": "2024-05-14T09:10:00Z", "times": 1}
+    )
+    assert candles("verify", "--audit").exit_code == 0
 
 
 def test_verify_finds_a_sound_store(loaded: Candles) -> None:

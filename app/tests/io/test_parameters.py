@@ -38,8 +38,13 @@ def test_a_board_given_twice_is_refused() -> None:
     ("texts", "timeframe"),
     [
         ("M1 m1 1m 1min 1Min 1", Timeframe.M1),
+        ("M5 m5 5m 5min 5", Timeframe.M5),
         ("M10 m10 10m 10min 10", Timeframe.M10),
+        ("M15 15m 15min 15", Timeframe.M15),
+        ("M30 30m 30Min 30", Timeframe.M30),
         ("H1 h1 1h 1H 60min 60", Timeframe.H1),
+        ("H2 2h 120m 120min 120", Timeframe.H2),
+        ("H4 h4 4H 240min 240", Timeframe.H4),
         ("D1 1d 1D 24h D", Timeframe.D1),
         ("W1 1w 1W 7d", Timeframe.W1),
         ("MN1 mn1 1M 1mo 1month", Timeframe.MN1),
@@ -50,9 +55,9 @@ def test_a_timeframe_has_many_names(texts: str, timeframe: Timeframe) -> None:
     assert {parse_timeframe(text) for text in texts.split()} == {timeframe}
 
 
-@pytest.mark.parametrize("text", ["", "M", "m", "10M", "60M", "5", "24", "7", "31", "4", "M2", "1 h", "²"])
+@pytest.mark.parametrize("text", ["", "M", "m", "10M", "60M", "5M", "30M", "24", "7", "31", "4", "M2", "1 h", "²"])
 def test_a_timeframe_that_can_be_misread_is_refused_with_the_list(text: str) -> None:
-    with pytest.raises(InputError, match="M1, M10, H1, D1, W1, MN1, Q1"):
+    with pytest.raises(InputError, match="M1, M5, M10, M15, M30, H1, H2, H4, D1, W1, MN1, Q1"):
         parse_timeframe(text)
 
 

@@ -9,6 +9,8 @@ import pytest
 from app.core.entities import Series, Timeframe
 from app.core.pages import CandlePage
 from app.core.repository import IStorage
+from app.core.resampling import roll_up
+from app.core.spans import Period
 from app.repository.memory import MemoryStorage
 from app.tests.builders import SBER, SBER_M1, T0, a_page, a_state, minute
 from app.tests.io.rest_client import NOW, Answer, Client, FakeClock, a_client, store
@@ -109,6 +111,40 @@ async def test_pages_keep_the_period_of_the_first_while_time_goes_on(order: str)
 
     assert [page.json["count"] for page in pages] == [5, 5]
     assert {page.json["till"] for page in pages} == {"2024-01-03T07:10:00Z"}
+
+
+@pytest.mark.parametrize("order", ["asc", "desc"])
+@pytest.mark.parametrize("limit", [1, 3, 7])
+async def test_pages_of_derived_bars_put_together_equal_one_big_answer(order: str, limit: int) -> None:
+    storage = MemoryStorage()
+    minutes = a_page(n for n in range(100) if n % 7)
+    await store(storage, minutes, (T0, minute(93)), followed_from=T0)
+    client = a_client(storage)
+    query = {**SBER_QUERY, "timeframe": "15m", "from": minute(3).unix, "till": minute(99).unix, "order": order}
+
+    whole = (await client.get(PATH, query)).json
+    pages = await follow_links(client, await client.get(PATH, {**query, "limit": limit}))
+
+    bars = roll_up(minutes, Timeframe.M15, [Period(T0, minute(93))]).between(minute(3), minute(105))
+    assert [candle["begin"] for candle in whole["candles"][:: 1 if order == "asc" else -1]] == (
+        [str(bar.timestamp) for bar in bars]
+    )
+    assert [candle for page in pages for candle in page.json["candles"]] == whole["candles"]
+    assert [page.json["count"] for page in pages[:-1]] == [limit] * (len(pages) - 1)
+    assert {candle["begin"] for candle in whole["candles"] if not candle["final"]} == {"2024-01-03T08:30:00Z"}
+    assert whole["coverage"]["gaps"] == (
+        [{"from": "2024-01-03T08:30:00Z", "till": "2024-01-03T08:45:00Z", "reason": "in_progress"}]
+    )
+
+
+async def test_the_newest_derived_bars_are_as_many_as_asked_for() -> None:
+    storage = MemoryStorage()
+    await store(storage, a_page(range(100)), (T0, minute(100)), followed_from=T0)
+
+    answer = (await a_client(storage).get(PATH, {**SBER_QUERY, "timeframe": "M5", "last": 3})).json
+
+    assert [candle["begin"][11:16] for candle in answer["candles"]] == ["08:25", "08:30", "08:35"]
+    assert {candle["volume"] for candle in answer["candles"]} == {50.0}
 
 
 async def test_without_a_period_everything_until_now_is_meant(client: Client) -> None:

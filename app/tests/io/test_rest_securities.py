@@ -119,6 +119,21 @@ async def test_failures_of_the_exchange_are_told_apart(error: Exception, status:
     assert b"inside" not in answer.body
 
 
+@pytest.mark.parametrize(
+    ("since", "begin"),
+    [("all", "2024-01-02T05:00:00Z"), ("2024-01-03T11:59", "2024-01-03T05:00:00Z"), (None, "2023-12-05T05:00:00Z")],
+)
+async def test_to_follow_a_derived_timeframe_is_to_follow_its_minutes(since: str | None, begin: str) -> None:
+    client = a_client(MemoryStorage())
+
+    created = await client.post(PATH, {**NEW, "timeframes": ["4h"], "since": since})
+
+    [series] = created.json["series"]
+    assert (created.status, series["timeframe"], series["followed_from"]) == (201, "M1", begin)
+    [spans] = (await client.get(f"{SBER_PATH}/spans", {"timeframe": "M5"})).json["series"]
+    assert (spans["timeframe"], spans["spans"]) == ("M5", [])
+
+
 async def test_the_followed_are_listed_by_board_and_ticker(client: Client) -> None:
     await client.post(PATH, NEW)
     await client.post(PATH, {**NEW, "ticker": "GAZP"})
@@ -198,4 +213,8 @@ async def test_all_timeframes_are_listed() -> None:
     answer = (await a_client(MemoryStorage()).get("/v1/timeframes")).json
 
     assert [timeframe["name"] for timeframe in answer["timeframes"]] == list(Timeframe)
-    assert [timeframe["seconds"] for timeframe in answer["timeframes"]] == [60, 600, 3600, None, None, None, None]
+    assert {timeframe["name"]: timeframe["seconds"] for timeframe in answer["timeframes"] if timeframe["seconds"]} == (
+        {"M1": 60, "M5": 300, "M10": 600, "M15": 900, "M30": 1800, "H1": 3600, "H2": 7200, "H4": 14400}
+    )
+    derived = {timeframe["name"] for timeframe in answer["timeframes"] if timeframe["derived_from"] == "M1"}
+    assert derived == {"M5", "M15", "M30", "H2", "H4"}

@@ -8,7 +8,7 @@ import pytest
 
 from app.bootstrap import bootstrap
 from app.core.date_time import Timestamp
-from app.core.entities import Security, Series, Timeframe
+from app.core.entities import SOURCED, Security, Series
 from app.simulator.clock import SimulatedClock
 from app.simulator.replay import ReplayTape
 from app.simulator.server import Simulator
@@ -47,7 +47,7 @@ async def test_a_recorded_folder_replays_into_the_store_bit_for_bit(
     replay: Simulator, folder: Path, database_url: str
 ) -> None:
     [file] = (folder / "TQBR" / "GAZP").glob("*.csv")
-    timeframe = next(timeframe for timeframe in Timeframe if timeframe.interval == int(file.stem))
+    timeframe = next(timeframe for timeframe in SOURCED if timeframe.interval == int(file.stem))
     names = ("open", "high", "low", "close", "volume", "value")
     with file.open() as lines:
         rows = {row["begin"]: tuple(float(row[name]) for name in names) for row in csv.DictReader(lines)}

@@ -7,7 +7,7 @@ from urllib.parse import parse_qs
 import pytest
 
 from app.bootstrap import Service
-from app.core.entities import Security, Series, Timeframe
+from app.core.entities import SOURCED, Security, Series, Timeframe
 from app.core.errors import SecurityNotFoundError, SourceBadAnswerError, SourceMismatchError
 from app.core.market_data import LoadOutcome
 from app.core.spans import Period
@@ -22,7 +22,7 @@ from app.use_cases.verify import verify
 SBER = Security("SBER", "TQBR")
 GAZP = Security("GAZP", "TQBR")
 BOND = Security("SU26238RMFS4", "TQOB")
-ALL = tuple(Timeframe)
+ALL = SOURCED
 
 
 async def follow(

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from app.core.date_time import Timestamp
-from app.core.entities import Security, Series, Timeframe
+from app.core.entities import SOURCED, Security, Series, Timeframe
 from app.core.errors import (
     SecurityNotFoundError,
     SourceBadAnswerError,
@@ -223,7 +223,7 @@ async def test_borders_begin_with_the_first_candle(adapter: MoexAdapter, simulat
 
     borders = await adapter.borders(card)
 
-    assert set(borders) == set(Timeframe)
+    assert set(borders) == set(SOURCED)
     for timeframe, period in borders.items():
         truth = simulator.truth(
             Series(SBER, timeframe), Period(period.time_from, period.time_from + timedelta(days=100))

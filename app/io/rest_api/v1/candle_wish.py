@@ -37,7 +37,9 @@ class CandleParameters(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     security: str = Field(description="The security, as `BOARD:TICKER`; one a request for now", examples=["TQBR:SBER"])
-    timeframe: str = Field(description="`M1 M10 H1 D1 W1 MN1 Q1`, or an alias such as `1h`", examples=["H1"])
+    timeframe: str = Field(
+        description="`M1 M5 M10 M15 M30 H1 H2 H4 D1 W1 MN1 Q1`, or an alias such as `1h`", examples=["H1"]
+    )
     time_from: str | None = Field(
         None,
         alias="from",

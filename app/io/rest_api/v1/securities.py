@@ -29,7 +29,7 @@ class NewSecurity(BaseModel):
         None,
         min_length=1,
         max_length=100,
-        description="By default those of the service's settings",
+        description="By default those of the service's settings. Derived ones stand for what they are made of, `M1`",
         examples=[["H1", "D1"]],
     )
     since: str | None = Field(
