@@ -6,11 +6,15 @@ from datetime import UTC, datetime
 import pytest
 
 from app.core.date_time import Timestamp
-from app.market_data_adapter.iss import Budget, IssClient, Patience
+from app.market_data_adapter.breaker import Breaking
+from app.market_data_adapter.budget import Budget
+from app.market_data_adapter.iss import IssClient, Patience
+from app.market_data_adapter.sign_in import Access
 from app.simulator.clock import SimulatedClock
 from app.simulator.server import Simulator
 
 NOON = Timestamp(datetime(2024, 1, 17, 9, 0, tzinfo=UTC))
+SOON = Breaking(after=100, rest=0.05)
 BRIEF = Patience(total=2, connect=1, read=1, attempts=1, altogether=5)
 
 
@@ -25,8 +29,10 @@ async def open_client() -> AsyncIterator[Callable[..., IssClient]]:
     """Make clients that give up soon; all are closed when the test is over."""
     async with AsyncExitStack() as stack:
 
-        def open_(url: str, budget: Budget | None = None, **patience: float) -> IssClient:
-            client = IssClient(url, budget=budget or Budget(16, None), patience=replace(BRIEF, **patience))  # type: ignore[arg-type]  # numbers all
+        def open_(url: str, budget: Budget | None = None, access: Access | None = None, **patience: float) -> IssClient:
+            budget = budget or Budget(16, None, breaking=SOON)
+            brief = replace(BRIEF, **patience)  # type: ignore[arg-type]  # numbers all
+            client = IssClient(url, budget=budget, patience=brief, access=access)
             stack.push_async_callback(client.close)
             return client
 
