@@ -89,7 +89,6 @@ class Budget:
             await self._redis.aclose()
 
     async def _enter(self, stack: AsyncExitStack, lasting: float, patience: float) -> _Entry:
-        deadline = time.monotonic() + patience
         while True:
             ledger = self._ledger()
             try:
@@ -101,9 +100,11 @@ class Budget:
                 self._away_until = self._away_until if ledger is self._own else 0.0
                 return answer
             wait = answer.breaker.wait(answer.now)
-            if answer.breaker.is_resting(answer.now) or time.monotonic() + wait > deadline:
+            if answer.breaker.is_resting(answer.now) or wait > patience:
                 raise _paused(answer.breaker, wait)
-            await asyncio.sleep(min(wait, _PROBE_POLL) if answer.breaker.is_open else wait)
+            pause = min(wait, _PROBE_POLL) if answer.breaker.is_open else wait
+            await asyncio.sleep(pause)
+            patience -= pause
 
     async def _try(self, ledger: Ledger, stack: AsyncExitStack, lasting: float) -> _Entry | Reading:
         """Come in, or return why not. The breaker has the last word: it may have changed while we waited."""

@@ -137,7 +137,7 @@ def read_passport(response: aiohttp.ClientResponse) -> Passport:
 
 
 def check_access(response: aiohttp.ClientResponse, access: Access) -> None:
-    """Raise SourceSignInError where the exchange wants somebody else: 401, or its own mark of refusal for who signed in.
+    """Raise SourceSignInError where the exchange wants somebody else: 401, or its mark of refusal for who signed in.
 
     For anybody the mark is usual: their data are late. A 403 may then as well mean that they ask too much.
     """
