@@ -77,6 +77,8 @@ class Settings(BaseSettings):
     @field_validator("iss_url")
     @classmethod
     def _without_slash(cls, url: str) -> str:
+        if urlsplit(url).password is not None:
+            raise ValueError("no password in ISS_URL, which errors quote: ISS_LOGIN and ISS_PASSWORD are for that")
         return url.rstrip("/")
 
     @field_validator("iss_rate", "iss_concurrency")
@@ -113,6 +115,13 @@ class Settings(BaseSettings):
         if secret and info.field_name == "iss_login" and ":" in secret.get_secret_value():
             raise ValueError("a login has no colon")
         return secret
+
+    @field_validator("iss_passport_url")
+    @classmethod
+    def _is_encrypted_too(cls, url: str) -> str:
+        if _is_of_the_exchange(url) and not url.lower().startswith("https://"):
+            raise ValueError(f"no password is sent to {url} unencrypted: it needs https")
+        return url
 
     @property
     def is_signed_in(self) -> bool:

@@ -58,6 +58,11 @@ class Breaker(msgspec.Struct, frozen=True):
         """Return for how many seconds nobody may ask; zero or less means that one may."""
         return max(self.until, self.probed_until if self.is_open else 0) - now
 
+    def moved(self, seconds: float) -> "Breaker":
+        """Return the same by a clock that is so many seconds ahead."""
+        until, paused_at, probed_until = (at + seconds for at in (self.until, self.paused_at, self.probed_until))
+        return replace(self, until=until, paused_at=paused_at, probed_until=probed_until)
+
     def entered(self, now: float, lease: float) -> "Breaker":
         """Let one in: the one who probes, if it is open, has so many seconds for it."""
         return replace(self, probed_until=now + lease) if self.is_open else self

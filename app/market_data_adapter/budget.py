@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
@@ -132,6 +132,8 @@ class Budget:
                     break
         except RedisError as away:
             self._lose_redis(away)
+            here = await self._own.read()
+            await self._learn(replace(entry, ledger=self._own, at=here.now), error)
             return
         if after.openings > reading.breaker.openings:
             _log.warning("the exchange is left alone", seconds=round(after.until - reading.now), reason=after.reason)
@@ -146,13 +148,17 @@ class Budget:
         return reading.breaker.after_failure(_failure(error, entry), reading.now, self._breaking)
 
     def _ledger(self) -> Ledger:
-        if self._shared is None or time.monotonic() < self._away_until:
+        """Return the shared one, unless Redis is away, or came back and may not know that we have to wait."""
+        if self._shared is None or time.monotonic() < self._away_until or self._own.is_waiting:
             return self._own
         return self._shared
 
     def _lose_redis(self, error: RedisError) -> None:
+        """Go on alone, with what was known last: a pause does not end because Redis does."""
         if not self._away_until:
             _log.warning("Redis is away: keeping to our share of the requests", error=str(error))
+            if self._shared is not None:
+                self._own.adopt(self._shared.last)
         self._away_until = time.monotonic() + _WITHOUT_REDIS
 
 

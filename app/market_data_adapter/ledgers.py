@@ -100,6 +100,15 @@ class MemoryLedger:
         self._breaker = breaker
         return True
 
+    @property
+    def is_waiting(self) -> bool:
+        """Tell whether nobody may ask just now."""
+        return self._breaker.wait(time.monotonic()) > 0
+
+    def adopt(self, breaker: Breaker) -> None:
+        """Take over what another ledger knew, its moments told by this one's time."""
+        self._breaker = breaker
+
 
 class RedisLedger:
     """One budget for all processes that share a Redis, by its clock."""
@@ -113,6 +122,8 @@ class RedisLedger:
         self._places, self._state = f"{name}:places", f"{name}:breaker"
         self._limiter = _redis_limiter(redis, f"{name}:rate", rate) if rate else None
         self._polling = asyncio.Lock()
+        self.last = Breaker()
+        """What we knew last, by the time of this process."""
         self._take, self._read, self._swap = (redis.register_script(text) for text in (_TAKE, _READ, _SWAP))
 
     @asynccontextmanager
@@ -133,10 +144,19 @@ class RedisLedger:
 
     async def read(self) -> Reading:
         seconds, microseconds, token = await self._read(keys=[self._state])
-        return Reading(int(seconds) + int(microseconds) / 1e6, _decoded(token), token)
+        reading = Reading(int(seconds) + int(microseconds) / 1e6, _decoded(token), token)
+        self._remember(reading, reading.breaker)
+        return reading
 
     async def swap(self, reading: Reading, breaker: Breaker) -> bool:
-        return bool(await self._swap(keys=[self._state], args=[reading.token, msgspec.json.encode(breaker), _KEPT]))
+        token = msgspec.json.encode(breaker)
+        if not await self._swap(keys=[self._state], args=[reading.token, token, _KEPT]):
+            return False
+        self._remember(reading, breaker)
+        return True
+
+    def _remember(self, reading: Reading, breaker: Breaker) -> None:
+        self.last = breaker.moved(time.monotonic() - reading.now)
 
 
 class _RedisClock(AbstractClock):

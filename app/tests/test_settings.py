@@ -44,6 +44,8 @@ def test_a_simulator_may_be_asked_as_quickly_as_it_answers(url: str) -> None:
         ({**ACCOUNT, "iss_token": "p4ssw0rd"}, "not both"),
         ({**ACCOUNT, "iss_login": "us:er"}, "no colon"),
         ({**ACCOUNT, "iss_url": "http://iss.moex.com"}, "unencrypted"),
+        ({**ACCOUNT, "iss_passport_url": "http://passport.moex.com/authenticate"}, "unencrypted"),
+        ({"iss_url": "https://us3r:p4ssw0rd@iss.moex.com"}, "no password in ISS_URL"),
         ({"iss_token": "p4ssw0rd", "iss_url": "http://apim.moex.com"}, "unencrypted"),
     ],
     ids=str,

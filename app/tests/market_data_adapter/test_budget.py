@@ -331,6 +331,39 @@ async def test_without_redis_each_keeps_to_its_share_and_returns_to_the_whole(
         await ask(clients[0], 3)
 
 
+async def test_s9_a_pause_does_not_end_because_redis_does(
+    simulator: Simulator, open_client: OpenClient, open_budget: OpenBudget
+) -> None:
+    with Redis() as server:
+        budgets = [open_budget(url=server.url) for _ in range(2)]
+        one, other = (open_client(simulator.url, budget) for budget in budgets)
+        simulator.faults.add(Status(code=429, retry_after="3"))
+        await fail(one, 1)
+        assert (await budgets[1].status()).state == "paused"
+
+        await asyncio.to_thread(server.kill)
+        await asyncio.gather(ask(one), ask(other))
+
+    refused, first, _ = moments(simulator)
+    assert first - refused >= 2.9
+
+
+async def test_s9_a_push_back_is_not_lost_with_redis(
+    simulator: Simulator, open_client: OpenClient, open_budget: OpenBudget
+) -> None:
+    with Redis() as server:
+        budget = open_budget(url=server.url)
+        simulator.faults.add(Slow(seconds=0.5))
+        simulator.faults.add(Status(code=429, retry_after="60"))
+
+        asking = asyncio.create_task(fail(open_client(simulator.url, budget), 1))
+        await eventually(lambda: simulator.requests)
+        await asyncio.to_thread(server.kill)
+        await asking
+
+        assert (await budget.status()).state == "paused"
+
+
 async def test_a_redis_that_says_nothing_is_given_up_soon(
     simulator: Simulator, open_client: OpenClient, open_budget: OpenBudget, redis_url: str
 ) -> None:
