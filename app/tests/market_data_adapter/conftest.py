@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
+import redis.asyncio
 
 from app.core.date_time import Timestamp
 from app.market_data_adapter.breaker import Breaking
@@ -37,3 +38,38 @@ async def open_client() -> AsyncIterator[Callable[..., IssClient]]:
             return client
 
         yield open_
+
+
+@pytest.fixture
+async def open_budget() -> AsyncIterator[Callable[..., Budget]]:
+    """Make budgets, of their own or in a Redis; all are closed when the test is over."""
+    async with AsyncExitStack() as stack:
+
+        def open_(
+            concurrency: int = 16,
+            rate: float | None = None,
+            *,
+            url: str | None = None,
+            timeout: float = 5,
+            **more: object,
+        ) -> Budget:
+            client = url and redis.asyncio.Redis.from_url(url, socket_timeout=timeout, socket_connect_timeout=timeout)
+            budget = Budget(concurrency, rate, redis=client or None, **more)  # type: ignore[arg-type]  # as given
+            stack.push_async_callback(budget.close)
+            return budget
+
+        yield open_
+
+
+@pytest.fixture(params=["memory", "redis"])
+def pair(request: pytest.FixtureRequest, open_budget: Callable[..., Budget]) -> Callable[..., tuple[Budget, Budget]]:
+    """Make two views of one budget: the same object in one process, two that share a Redis."""
+
+    def make(**more: object) -> tuple[Budget, Budget]:
+        if request.param == "memory":
+            budget = open_budget(**more)
+            return budget, budget
+        url = request.getfixturevalue("redis_url")
+        return open_budget(url=url, **more), open_budget(url=url, **more)
+
+    return make
