@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Protocol
+from typing import Literal, Protocol
 
 from app.core.date_time import Timestamp
 from app.core.entities import QuarantinedRow, Security, SecurityCard, Series, Timeframe
@@ -36,6 +36,21 @@ class SourcePage:
     is_last: bool = False
     conflicts: int = 0
     is_followed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SourceStatus:
+    """How we stand with the exchange, as far as we know without asking it.
+
+    `state`: `ok`; `paused`: it asked for patience, requests wait; `open`: it failed too often, requests fail at once;
+    `half_open`: the next request tries for all. `until`: nobody asks before; `reason`: what it said last.
+    `is_shared`: all processes know and count together.
+    """
+
+    state: Literal["ok", "paused", "open", "half_open"] = "ok"
+    until: Timestamp | None = None
+    reason: str = ""
+    is_shared: bool = False
 
 
 class IMarketDataAdapter(Protocol):

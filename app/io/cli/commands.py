@@ -2,7 +2,7 @@
 
 import typer
 
-from app.io.cli import candles, processes, securities
+from app.io.cli import candles, processes, securities, status
 from app.io.cli.options import Version
 from app.io.cli.running import ErrorsToExitCodes
 
@@ -21,6 +21,7 @@ for command in (
     candles.show,
     candles.spans,
     candles.verify,
+    status.status,
     processes.serve,
     processes.worker,
     processes.scheduler,
