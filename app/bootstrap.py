@@ -9,11 +9,15 @@ from datetime import timedelta
 
 import structlog
 
+from app.core.date_time import Timestamp
 from app.core.entities import Timeframe
+from app.core.errors import InputError
 from app.core.market_data import IClock, IMarketDataAdapter, IMarketDataLoader
+from app.core.markets import IDirectory
 from app.core.reconciliation import Rules
 from app.core.repository import IStorage
 from app.market_data_adapter.clock import SourceClock, SystemClock
+from app.market_data_adapter.directory import MoexDirectory
 from app.market_data_adapter.iss import Budget, IssClient, Patience
 from app.market_data_adapter.moex import MoexAdapter
 from app.market_data_loader import MarketDataLoader
@@ -32,10 +36,13 @@ class Service:
     adapter: IMarketDataAdapter
     loader: IMarketDataLoader
     clock: IClock
+    directory: IDirectory
 
     async def since(self, timeframes: Collection[Timeframe] = (), since: Since | None = None) -> dict[Timeframe, Since]:
-        """Fill in what a caller left open: which timeframes to follow, and from when."""
+        """Fill in what a caller left open: which timeframes to follow, and from when. InputError for a day to come."""
         now = await self.clock.now()
+        if isinstance(since, Timestamp) and since > now:
+            raise InputError("since", f"{since} is still to come: candles can begin at {now} at the latest")
         return {
             timeframe: since or now - self.settings.default_since(timeframe)
             for timeframe in timeframes or self.settings.default_timeframes
@@ -64,7 +71,7 @@ async def bootstrap(
         delay = timedelta(seconds=settings.iss_delay)
         adapter = wrap_adapter(MoexAdapter(client, clock, source=settings.source, delay=delay))
         store = wrap_storage(storage)
-        yield Service(settings, store, adapter, _loader(settings, store, adapter, clock), clock)
+        yield Service(settings, store, adapter, _loader(settings, store, adapter, clock), clock, MoexDirectory(client))
     finally:
         await client.close()
         await storage.close()

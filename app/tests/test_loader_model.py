@@ -90,6 +90,9 @@ class FakeExchange:
     async def card(self, security: Security, /) -> SecurityCard:
         raise NotImplementedError
 
+    async def primary_card(self, ticker: str, /) -> SecurityCard:
+        raise NotImplementedError
+
     async def borders(self, card: SecurityCard, /) -> Mapping[Timeframe, Period]:
         raise NotImplementedError
 
