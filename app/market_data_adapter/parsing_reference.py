@@ -27,15 +27,21 @@ def parse_cards(body: bytes, ticker: str) -> list[SecurityCard]:
 
 
 def parse_boards(body: bytes) -> list[Board]:
-    """Read the index: every board with its market, engine and group. Boards of unlisted markets are left out."""
+    """Read the index: every board with its market, engine and group. Boards of unlisted markets are left out.
+
+    An index without any board is no index: SourceBadAnswerError.
+    """
     engines = {row["id"]: row for row in read_table(body, "engines", ("id", "name"))}
     markets = {row["id"]: row for row in read_table(body, "markets", ("id", "trade_engine_name", "market_name"))}
     groups = {row["id"]: row for row in read_table(body, "boardgroups", ("id", "name"))}
-    return [
+    boards = [
         _board(row, engines.get(row["engine_id"], {}), markets[row["market_id"]], groups.get(row["board_group_id"], {}))
         for row in read_table(body, "boards", _BOARDS)
         if row["market_id"] in markets
     ]
+    if not boards:
+        raise SourceBadAnswerError("the index of the exchange lists no board")
+    return boards
 
 
 def parse_found(body: bytes) -> list[FoundSecurity]:

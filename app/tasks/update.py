@@ -3,6 +3,8 @@
 A task's id says what it does, and the brokers refuse one that still waits or runs; so ticks do not pile up.
 """
 
+from datetime import timedelta
+
 import structlog
 from taskiq import AsyncBroker, Context, TaskiqDepends, async_shared_broker
 
@@ -10,9 +12,11 @@ from app.bootstrap import Service
 from app.core.entities import Security, Series, Timeframe
 from app.core.market_data import LoadOutcome
 from app.use_cases.list_securities import list_securities
+from app.use_cases.refresh_reference import refresh_reference
 from app.use_cases.update_candles import update_candles as load_what_is_missing
 
 _log = structlog.stdlib.get_logger(__name__)
+_A_DAY = timedelta(days=1)
 _CONTEXT: Context = TaskiqDepends()
 _SERVICE: Service = TaskiqDepends()
 
@@ -20,6 +24,19 @@ _SERVICE: Service = TaskiqDepends()
 async def kick_update(broker: AsyncBroker) -> None:
     """Wake a worker up to bring everything that is followed up to now."""
     await update_candles.kicker().with_broker(broker).with_task_id("update_candles").kiq()
+
+
+async def kick_refresh(broker: AsyncBroker) -> None:
+    """Wake a worker up to see whether the day's look at boards and cards is due."""
+    await refresh.kicker().with_broker(broker).with_task_id("refresh_reference").kiq()
+
+
+@async_shared_broker.task("refresh_reference")
+async def refresh(service: Service = _SERVICE) -> None:
+    """Read the boards of the exchange and the cards of what is followed, once a day."""
+    found = await refresh_reference(service.storage, service.adapter, service.directory, service.clock, every=_A_DAY)
+    for security, error in found.failures.items():
+        _log.warning("the card stays as it was", security=str(security), error=str(error))
 
 
 @async_shared_broker.task("update_candles")
