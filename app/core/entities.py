@@ -134,6 +134,11 @@ class SecurityCard:
             ends.append(max(periods) + DELISTED_MARGIN)
         return min(ends, default=None)
 
+    @property
+    def end(self) -> Timestamp | None:
+        """The end of that day: no candle begins at it or after."""
+        return None if self.last_day is None else Timestamp.midnight(self.last_day + timedelta(days=1))
+
 
 DELISTED_MARGIN = timedelta(days=7)
 """For so long after its last day a security that is not traded any more is still asked for."""

@@ -67,8 +67,9 @@ def parse_spelling(body: bytes, ticker: str) -> str | None:
 
 
 def parse_listed(body: bytes, board: Board) -> list[SecurityCard]:
-    """Read what is listed on a board, or the one security of it that was asked for."""
-    return [_listed(row, board) for row in read_table(body, "securities", ("SECID",))]
+    """Read what is listed on a board, or the one security of it that was asked for; rows of other boards are left."""
+    rows = read_table(body, "securities", ("SECID",))
+    return [_listed(row, board) for row in rows if str(row.get("BOARDID", board.code)).upper() == board.code]
 
 
 def _card(ticker: str, described: Mapping[str, Any], row: Row, primary: str | None) -> SecurityCard:

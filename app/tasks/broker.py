@@ -14,7 +14,7 @@ from app.core.errors import CandleServiceError, InputError
 from app.settings import Settings
 from app.tasks.in_process_broker import InProcessBroker
 from app.tasks.stream_broker import StreamBroker
-from app.tasks.update import kick_refresh, kick_update
+from app.tasks.update import kick_update
 from app.tasks.worker import consume, run_until_signal
 
 _log = structlog.stdlib.get_logger(__name__)
@@ -95,7 +95,6 @@ async def _tick_in_turn(broker: StreamBroker, every: float) -> float:
         if pause := await broker.claim_tick(every):
             return pause
         await kick_update(broker)
-        await kick_refresh(broker)
     except (RedisError, SendTaskError) as error:
         _log.warning("no update kicked, the next tick will", error=str(error.__cause__ or error))
         return min(_PAUSE, every)
@@ -105,7 +104,6 @@ async def _tick_in_turn(broker: StreamBroker, every: float) -> float:
 async def _tick(broker: AsyncBroker, every: float) -> None:
     while True:
         await kick_update(broker)
-        await kick_refresh(broker)
         await asyncio.sleep(every)
 
 

@@ -26,9 +26,14 @@ async def kick_update(broker: AsyncBroker) -> None:
     await update_candles.kicker().with_broker(broker).with_task_id("update_candles").kiq()
 
 
-async def kick_refresh(broker: AsyncBroker) -> None:
-    """Wake a worker up to see whether the day's look at boards and cards is due."""
-    await refresh.kicker().with_broker(broker).with_task_id("refresh_reference").kiq()
+@async_shared_broker.task("update_candles")
+async def update_candles(service: Service = _SERVICE, context: Context = _CONTEXT) -> None:
+    """Kick one task for each followed series, and one that sees whether the day's look at the exchange is due."""
+    followed = [state.series for security in await list_securities(service.storage) for state in security.series]
+    for series in followed:
+        await _kick_series(context.broker, series)
+    await refresh.kicker().with_broker(context.broker).with_task_id("refresh_reference").kiq()
+    _log.info("updating what is followed", series=len(followed))
 
 
 @async_shared_broker.task("refresh_reference")
@@ -37,15 +42,6 @@ async def refresh(service: Service = _SERVICE) -> None:
     found = await refresh_reference(service.storage, service.adapter, service.directory, service.clock, every=_A_DAY)
     for security, error in found.failures.items():
         _log.warning("the card stays as it was", security=str(security), error=str(error))
-
-
-@async_shared_broker.task("update_candles")
-async def update_candles(service: Service = _SERVICE, context: Context = _CONTEXT) -> None:
-    """Kick one task for each followed series."""
-    followed = [state.series for security in await list_securities(service.storage) for state in security.series]
-    for series in followed:
-        await _kick_series(context.broker, series)
-    _log.info("updating what is followed", series=len(followed))
 
 
 @async_shared_broker.task("update_series")

@@ -1,7 +1,6 @@
 """Load what is followed and not stored yet."""
 
 from collections.abc import Collection
-from datetime import timedelta
 
 from app.core.date_time import Timestamp
 from app.core.entities import Security, SecurityCard, SeriesState, Timeframe
@@ -59,6 +58,7 @@ def _wish(state: SeriesState, card: SecurityCard, time_from: Timestamp | None, t
     Both ends are rounded up to the timeframe: a candle belongs to a period when its beginning does.
     """
     timeframe = state.series.timeframe
-    begin = max(time_from or state.followed_from or time_till, state.first_candle or Timestamp.from_unix(0))
-    end = time_till if card.last_day is None else min(time_till, Timestamp.midnight(card.last_day + timedelta(days=1)))
+    begin = time_from or state.followed_from or time_till
+    begin = max(begin, state.first_candle or begin)
+    end = min(time_till, card.end or time_till)
     return Wish(state.series, Period(timeframe.ceil(begin), timeframe.ceil(end)))

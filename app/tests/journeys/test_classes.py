@@ -12,6 +12,7 @@ from app.core.spans import Period
 from app.simulator.server import Simulator
 from app.tests.journeys.conftest import NOON, contents
 from app.use_cases.create_security import create_security
+from app.use_cases.get_spans import get_spans
 from app.use_cases.update_candles import update_candles
 from app.use_cases.verify import verify
 
@@ -163,6 +164,8 @@ async def test_what_does_not_trade_any_more_is_loaded_once_and_not_asked_again(
     await update(service)
 
     assert card.last_day == last_day
+    for coverage in await get_spans(service.storage, service.clock, card.security):
+        assert list(coverage.gaps) == []
     assert asked_for_candles(simulator) == []
     assert len(await stored(service, card.security, Timeframe.D1)) > 5
     assert await verify(service.storage) == []

@@ -1,4 +1,6 @@
+import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 
 import pytest
@@ -10,6 +12,7 @@ from app.market_data_adapter.directory import MoexDirectory
 from app.market_data_adapter.iss import IssClient
 from app.market_data_adapter.parsing_reference import parse_boards, parse_listed
 from app.simulator.clock import SimulatedClock
+from app.simulator.faults import Fault, Match, Reply
 from app.simulator.generated import GeneratedTape
 from app.simulator.listings import LISTINGS, TQBR, Listing
 from app.simulator.server import Simulator
@@ -98,3 +101,35 @@ def test_a_list_with_an_unreadable_lot_is_no_list() -> None:
 
     with pytest.raises(SourceBadAnswerError, match="no lot size"):
         parse_listed(body, WELL_KNOWN["TQBR"])
+
+
+class Unknown(Fault, frozen=True, tag="unknown"):
+    """Answer as ISS does of a code it does not know."""
+
+    def on_reply(self, reply: Reply) -> Reply:
+        columns = ["boardid", "engine", "market", "is_traded", "is_primary", "decimals", "listed_from", "listed_till"]
+        blocks = {"description": ["name", "value"], "boards": columns}
+        body = {name: {"columns": names, "data": []} for name, names in blocks.items()}
+        return replace(reply, headers={"Content-Type": "application/json"}, body=json.dumps(body).encode())
+
+
+async def test_a_ticker_that_the_exchange_spells_otherwise_is_asked_in_its_spelling(
+    directory: MoexDirectory, simulator: Simulator
+) -> None:
+    simulator.faults.add(Unknown(match=Match(path="/iss/securities/SIH4.json"), times=None))
+
+    card = await directory.primary_card("SIH4")
+
+    assert (card.security, card.secid) == (Security("SIH4", "RFUD"), "SiH4")
+    assert [each.path for each in simulator.requests][-2:] == [
+        "/iss/securities/SiH4.json",
+        "/iss/engines/futures/markets/forts/boards/RFUD/securities/SiH4.json",
+    ]
+
+
+def test_a_list_of_more_than_was_asked_for_is_read_for_its_board_alone() -> None:
+    body = b'{"securities": {"columns": ["SECID", "BOARDID"], "data": [["SBER", "SMAL"], ["SBER", "TQBR"]]}}'
+
+    [card] = parse_listed(body, WELL_KNOWN["TQBR"])
+
+    assert card.security == Security("SBER", "TQBR")
