@@ -15,11 +15,18 @@ from app.use_cases.create_security import FollowedSecurity, Since, create_securi
 from app.use_cases.list_boards import get_board
 
 _TO_FOLLOW = 3  # requests: its card, its lot, where its candles begin
+_A_WINDOW = 2  # requests that carry no new rows: silence is believed when it is repeated
 _PAGE_ROWS = 499  # new ones on a full page
 _WINDOW = 10_080  # slots that are read in one go
-_TRADING_DAYS = 5 / 7
-_ROWS_A_DAY = {Timeframe.M1: 1000.0, Timeframe.M10: 105.0, Timeframe.H1: 18.0, Timeframe.D1: 1.0}
-_DAYS = {Timeframe.W1: 5.0, Timeframe.MN1: 21.0, Timeframe.Q1: 63.0}
+_ROWS_A_DAY = {  # of the calendar, with mornings, evenings and weekends
+    Timeframe.M1: 880,
+    Timeframe.M10: 92,
+    Timeframe.H1: 16,
+    Timeframe.D1: 1,
+    Timeframe.W1: 1 / 7,
+    Timeframe.MN1: 1 / 28,
+    Timeframe.Q1: 1 / 90,
+}
 _FIRST_INTRADAY, _FIRST_DAY = (Timestamp.midnight(date(*day)) for day in ((2011, 11, 17), (1997, 9, 22)))
 
 
@@ -89,7 +96,6 @@ def _load(timeframe: Timeframe, since: Since, now: Timestamp) -> tuple[int, int]
     """Return the requests and rows of one series."""
     first = _FIRST_DAY if timeframe.step is None else _FIRST_INTRADAY
     period = max(now - (first if since == "all" else max(since, first)), timedelta())
-    days = period / timedelta(days=1) * _TRADING_DAYS
-    rows = ceil(days * _ROWS_A_DAY[timeframe] if timeframe in _ROWS_A_DAY else days / _DAYS[timeframe])
+    rows = ceil(period / timedelta(days=1) * _ROWS_A_DAY[timeframe])
     windows = 1 if timeframe.step is None else max(ceil(period / (timeframe.step * _WINDOW)), 1)
-    return windows + ceil(rows / _PAGE_ROWS), rows
+    return windows * _A_WINDOW + ceil(rows / _PAGE_ROWS), rows

@@ -73,8 +73,5 @@ async def _followed(uow: IUnitOfWork, series: Series, moment: Timestamp, first: 
         state = await uow.series.lock(series)
     except SeriesNotFoundError:
         state = SeriesState(series)
-    return replace(
-        state,
-        followed_from=min(moment, state.followed_from or moment),
-        first_candle=first or state.first_candle,
-    )
+    begin = min(moment, state.followed_from or moment)
+    return replace(state, followed_from=max(begin, first or begin), first_candle=first or state.first_candle)

@@ -77,8 +77,11 @@ async def _follow(service: "Service", wanted: Sequence[Wanted], *, yes: bool, as
         _say_plan(creation.plan_creation(wanted, now=await service.clock.now(), rate=rate), rate)
         _ask(yes=yes)
     ended = []
-    async for created in creation.create_securities(service.storage, service.adapter, wanted):
-        ended.append(created)
+    with output.counting("following", len(wanted)) as count:
+        async for created in creation.create_securities(service.storage, service.adapter, wanted):
+            ended.append(created)
+            count()
+    for created in ended:
         if created.error is not None:
             output.complain(f"{_where(created.wanted)}: {created.error}")
     _show(ended, as_json=as_json)

@@ -165,6 +165,7 @@ def _object(followed: FollowedSecurity) -> dict[str, object]:
         "short_name": card.short_name,
         "isin": card.isin,
         "kind": card.kind,
+        "secid": card.secid,
         "latin_name": card.latin_name,
         "lot": card.lot,
         "decimals": card.decimals,

@@ -144,8 +144,8 @@ def test_a_plan_says_what_it_takes_at_most() -> None:
     now = T0
     plan = plan_creation([Wanted(SBER, {Timeframe.D1: now - 700 * DAY, Timeframe.M1: now - 7 * DAY})], now=now, rate=5)
 
-    assert (plan.securities, plan.series, plan.rows) == (1, 2, 500 + 5000)
-    assert plan.requests == 3 + (1 + 2) + (1 + 11)
+    assert (plan.securities, plan.series, plan.rows) == (1, 2, 700 + 7 * 880)
+    assert plan.requests == 3 + (2 + 2) + (2 + 13)
     assert plan.duration == timedelta(seconds=plan.requests / 5)
     assert plan_creation([Wanted("SBER", {Timeframe.Q1: "all"})], now=now, rate=None).duration is None
 
@@ -161,6 +161,16 @@ async def test_a_timeframe_without_candles_yet_is_followed_from_its_moment() -> 
     assert begins == {
         Timeframe.M1: minute(100), Timeframe.H1: minute(60), Timeframe.MN1: Timeframe.MN1.floor(T0),
     }  # fmt: skip
+
+
+async def test_the_first_candle_of_a_new_listing_moves_the_beginning_to_it() -> None:
+    storage, adapter = MemoryStorage(), NewListing()
+    await create_security(storage, adapter, SBER, since={Timeframe.M1: T0})
+    adapter.first = {Timeframe.M1: minute(100)}
+
+    [state] = (await create_security(storage, adapter, SBER, since={Timeframe.M1: T0})).series
+
+    assert (state.followed_from, state.first_candle) == (minute(100), minute(100))
 
 
 async def test_an_empty_search_is_refused() -> None:
