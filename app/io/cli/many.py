@@ -94,13 +94,17 @@ async def _follow(service: "Service", wanted: Sequence[Wanted], *, yes: bool, as
 
 
 def _say_plan(plan: Plan, rate: float | None) -> None:
-    what = f"{plan.securities:,} securities in {plan.series:,} series"
+    what = f"{_counted(plan.securities, 'security', 'securities')} in {plan.series:,} series"
     cost = f"at most {plan.requests:,} requests and {plan.rows:,} candles"
     if plan.duration is None:
         output.say(f"{what}: {cost}; there is no limit of requests a second (ISS_RATE)")
     else:
-        minutes = max(round(plan.duration.total_seconds() / 60), 1)
-        output.say(f"{what}: {cost}, {minutes:,} minutes at {rate:g} requests a second (ISS_RATE)")
+        minutes = _counted(max(round(plan.duration.total_seconds() / 60), 1), "minute", "minutes")
+        output.say(f"{what}: {cost}, {minutes} at {rate:g} requests a second (ISS_RATE)")
+
+
+def _counted(number: int, one: str, many: str) -> str:
+    return f"{number:,} {one if number == 1 else many}"
 
 
 def _ask(*, yes: bool) -> None:

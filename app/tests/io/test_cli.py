@@ -197,7 +197,7 @@ def test_a_file_is_followed_after_a_plan_and_a_bad_line_stops_nobody_else(candle
         ("TQBR:GAZP", "followed now"),
     ]
     assert "3 securities in 3 series: at most" in result.stderr
-    assert "minutes at 1000 requests a second" in result.stderr
+    assert "1 minute at 1000 requests a second" in result.stderr
     assert "line 3: the exchange knows no SBERR: did you mean SBER" in result.stderr
     assert "line 4: timeframes: " in result.stderr
     assert "line 6: since: " in result.stderr
@@ -224,7 +224,7 @@ def test_a_plan_that_nobody_agrees_to_is_not_carried_out(candles: Candles, tmp_p
     result = candles("import-securities", "list")
 
     assert (result.exit_code, result.stdout) == (2, "")
-    assert "1 securities in 4 series: at most" in result.stderr
+    assert "1 security in 4 series: at most" in result.stderr
     assert "add --yes" in result.stderr
     assert json.loads(candles("securities", "--json").stdout) == []
 
