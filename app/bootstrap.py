@@ -13,13 +13,17 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from app.core.date_time import Timestamp
 from app.core.entities import Timeframe
+from app.core.errors import InputError
 from app.core.market_data import IClock, IMarketDataAdapter, IMarketDataLoader, SourceStatus
+from app.core.markets import IDirectory
 from app.core.reconciliation import Rules
 from app.core.repository import IStorage
 from app.market_data_adapter.breaker import Breaking
 from app.market_data_adapter.budget import Budget
 from app.market_data_adapter.clock import SourceClock, SystemClock
+from app.market_data_adapter.directory import MoexDirectory
 from app.market_data_adapter.iss import IssClient, Patience
 from app.market_data_adapter.moex import MoexAdapter
 from app.market_data_adapter.sign_in import Access, Account, Anonymous, Token
@@ -46,12 +50,15 @@ class Service:
     adapter: IMarketDataAdapter
     loader: IMarketDataLoader
     clock: IClock
+    directory: IDirectory
     source_status: Callable[[], Awaitable[SourceStatus]] = _well
     """How we stand with the exchange, without asking it."""
 
     async def since(self, timeframes: Collection[Timeframe] = (), since: Since | None = None) -> dict[Timeframe, Since]:
-        """Fill in what a caller left open: which timeframes to follow, and from when."""
+        """Fill in what a caller left open: which timeframes to follow, and from when. InputError for a day to come."""
         now = await self.clock.now()
+        if isinstance(since, Timestamp) and since > now:
+            raise InputError("since", f"{since} is still to come: candles can begin at {now} at the latest")
         return {
             timeframe: since or now - self.settings.default_since(timeframe)
             for timeframe in timeframes or self.settings.default_timeframes
@@ -83,7 +90,8 @@ async def bootstrap(
             MoexAdapter(client, clock, source=settings.source, delay=settings.delay, max_skew=max_skew)
         )
         store = wrap_storage(storage)
-        yield Service(settings, store, adapter, _loader(settings, store, adapter, clock), clock, budget.status)
+        loader = _loader(settings, store, adapter, clock)
+        yield Service(settings, store, adapter, loader, clock, MoexDirectory(client), budget.status)
     finally:
         await client.close()
         await budget.close()

@@ -4,6 +4,7 @@ CandleServiceError
 ├── InputError                what was asked makes no sense: names the field and the way out
 ├── NotFoundError
 │   ├── SecurityNotFoundError     the exchange, or the store, does not know this security
+│   ├── BoardNotFoundError        the exchange, or the store, does not know this board
 │   └── SeriesNotFoundError       nobody follows this series
 ├── SourceError               the exchange failed us
 │   ├── SourceUnavailableError    it did not answer, or asked for patience: tried again, may pass
@@ -39,6 +40,10 @@ class NotFoundError(CandleServiceError):
 
 class SecurityNotFoundError(NotFoundError):
     """The exchange, or the store, does not know this security."""
+
+
+class BoardNotFoundError(NotFoundError):
+    """The exchange, or the store, does not know this board."""
 
 
 class SeriesNotFoundError(NotFoundError):

@@ -65,7 +65,13 @@ class IMarketDataAdapter(Protocol):
         """By how much its answers trail the market."""
 
     async def card(self, security: Security, /) -> SecurityCard:
-        """Look a security up; SecurityNotFoundError says on which boards the ticker trades instead."""
+        """Look a security up; SecurityNotFoundError says on which boards the ticker trades instead.
+
+        Of a ticker nobody knows it names the nearest ones.
+        """
+
+    async def primary_card(self, ticker: str, /) -> SecurityCard:
+        """Look a ticker up on its primary board; SecurityNotFoundError names the nearest tickers."""
 
     async def borders(self, card: SecurityCard, /) -> Mapping[Timeframe, Period]:
         """Return from the first candle to the end of the last one's slot, for each timeframe that has any."""

@@ -2,7 +2,7 @@
 
 import typer
 
-from app.io.cli import candles, processes, securities, status
+from app.io.cli import candles, many, processes, securities, status
 from app.io.cli.options import Version
 from app.io.cli.running import ErrorsToExitCodes
 
@@ -15,6 +15,8 @@ app = typer.Typer(
 )
 for command in (
     securities.create_security,
+    many.import_securities,
+    securities.find,
     securities.securities,
     securities.remove_security,
     candles.update_candles,

@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Match
 
 from app.core.errors import (
+    BoardNotFoundError,
     CandleServiceError,
     InputError,
     NotFoundError,
@@ -77,6 +78,7 @@ _KINDS: Mapping[type[Exception], _Kind] = {
     InputError: _Kind(422, "invalid-input", "The request makes no sense"),
     RequestValidationError: _Kind(422, "invalid-input", "The request makes no sense"),
     SecurityNotFoundError: _Kind(404, "security-not-found", "There is no such security"),
+    BoardNotFoundError: _Kind(404, "board-not-found", "No such board"),
     SeriesNotFoundError: _Kind(404, "series-not-found", "Nobody follows this series"),
     NotFoundError: _Kind(404, "not-found", "There is no such thing"),
     SourcePausedError: _Kind(
