@@ -368,7 +368,7 @@ def test_an_interrupted_update_is_exit_code_130_without_a_traceback(
     with start("update-candles", folder=tmp_path, environment=environment) as update:
         wait_until(lambda: any("candles" in request.path for request in exchange.requests))
         update.send_signal(signal.SIGINT)
-        _, messages = update.communicate(timeout=10)
+        _, messages = update.communicate(timeout=60)
 
     assert (update.returncode, messages) == (130, "")
 
@@ -382,7 +382,7 @@ def test_a_server_answers_until_it_is_told_to_end(
         address = server.stderr.readline().split("http://")[1].split(",")[0]
         wait_until(lambda: answers(address, "/health/live"))
         server.send_signal(number)
-        _, messages = server.communicate(timeout=10)
+        _, messages = server.communicate(timeout=60)
 
     assert (server.returncode, messages) == (code, "")
 
