@@ -7,14 +7,7 @@ from pydantic import BeforeValidator, Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.core.entities import Timeframe
-
-
-def _timeframes(value: object) -> object:
-    return [Timeframe(part.strip()) for part in value.split(",")] if isinstance(value, str) else value
-
-
-def _off(value: object) -> object:
-    return None if value == "off" else value
+from app.setting_values import http_address, or_off, positive_or_off, redis_address, timeframes, upper
 
 
 class Settings(BaseSettings):
@@ -23,13 +16,13 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True)
 
     database_url: str = Field("sqlite:///candles.db", repr=False)
-    redis_url: Annotated[str | None, BeforeValidator(_off)] = Field(None, repr=False)
+    redis_url: Annotated[str | None, BeforeValidator(redis_address), BeforeValidator(or_off)] = Field(None, repr=False)
 
     iss_url: str = "https://iss.moex.com"
     source_name: str | None = None
     clock: Literal["system", "source"] = "system"
 
-    iss_rate: Annotated[Annotated[float, Field(gt=0)] | None, BeforeValidator(_off)] = 5
+    iss_rate: Annotated[float | None, BeforeValidator(positive_or_off)] = 5
     iss_concurrency: int = Field(4, ge=1, le=100)
     iss_total_timeout: float = Field(30, gt=0)
     iss_connect_timeout: float = Field(10, gt=0)
@@ -43,7 +36,7 @@ class Settings(BaseSettings):
     settle: float = Field(24 * 3600, ge=0)
     load_workers: int = Field(8, ge=1)
 
-    default_timeframes: Annotated[tuple[Timeframe, ...], NoDecode, BeforeValidator(_timeframes)] = (
+    default_timeframes: Annotated[tuple[Timeframe, ...], NoDecode, BeforeValidator(timeframes)] = (
         Timeframe.M1,
         Timeframe.M10,
         Timeframe.H1,
@@ -57,7 +50,9 @@ class Settings(BaseSettings):
 
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65535)
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(upper)] = "INFO"
+
+    _http = field_validator("iss_url")(http_address)
 
     @field_validator("iss_url")
     @classmethod

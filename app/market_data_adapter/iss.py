@@ -1,6 +1,8 @@
 """The way to ISS over HTTP: one session, bounded concurrency and rate, patience with what passes."""
 
 import asyncio
+import os
+import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
@@ -176,6 +178,13 @@ def _given_at(response: aiohttp.ClientResponse) -> Timestamp:
     return moment - timedelta(seconds=int(age) if age.isdecimal() else 0)
 
 
+def _reason(error: OSError) -> str:
+    """Say in the system's words why there is no connection."""
+    if error.errno and not isinstance(error, socket.gaierror):  # asyncio puts the address in place of the words
+        return os.strerror(error.errno)
+    return error.strerror or str(error)
+
+
 def _http_date(text: str) -> Timestamp | None:
     try:
         moment = parsedate_to_datetime(text)
@@ -202,6 +211,9 @@ def _translated(url: str) -> Iterator[None]:
         raise SourceRefusedError(f"{url} shows a bad certificate: {error}") from error
     except aiohttp.InvalidURL as error:
         raise SourceRefusedError(f"{url} is no address: check ISS_URL") from error
+    except aiohttp.ClientConnectorError as error:
+        what = f"cannot reach {error.host}: {_reason(error.os_error)}; check the network or ISS_URL"
+        raise SourceUnavailableError(what) from error
     except TimeoutError as error:
         raise SourceUnavailableError(f"{url} did not answer in time") from error
     except (aiohttp.ClientError, OSError) as error:
