@@ -387,6 +387,28 @@ def test_a_server_answers_until_it_is_told_to_end(
     assert (server.returncode, messages) == (code, "")
 
 
+@pytest.mark.parametrize("host", ["nohost.invalid", "203.0.113.1"])
+def test_a_host_that_is_not_ours_is_wrong_input(candles: Candles, host: str) -> None:
+    result = candles("serve", "--host", host, "--port", "0")
+
+    assert result.exit_code == 2
+    assert f"host: cannot listen on {host}" in result.stderr
+
+
+def test_to_update_nothing_points_to_what_comes_first(candles: Candles) -> None:
+    result = candles("update-candles")
+
+    assert result.exit_code == 0
+    assert "nothing is followed: begin with candles create-security" in result.stderr
+
+
+def test_to_update_a_timeframe_that_is_not_followed_names_the_way_out(loaded: Candles) -> None:
+    result = loaded("update-candles", "--timeframe", "W1")
+
+    assert result.exit_code == 3
+    assert "W1 is not followed: add it with create-security --timeframe first" in result.stderr
+
+
 def test_a_taken_port_is_wrong_input(candles: Candles) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         result = candles("serve", "--port", str(taken.getsockname()[1]))

@@ -53,7 +53,20 @@ def test_without_a_terminal_it_shows_everything_and_ends(folder: Path) -> None:
     assert len(holdings) == 1 + 3 * 4
     assert int(holdings["TQBR:SBER", "M10"][2].replace(",", "")) > 15_000
     assert "┃" in said
-    assert "/docs" in said
+    assert "/docs" not in said
+    assert "make demo STAY=1 keeps it up" in said
+    assert len(said.splitlines()[0]) <= 80
+
+
+def test_where_nothing_can_be_written_it_says_so(tmp_path: Path) -> None:
+    (tmp_path / ".demo").touch()
+
+    with start("demo", "--port", "0", folder=tmp_path) as demo:
+        _, messages = demo.communicate(timeout=AGAIN)
+
+    assert demo.returncode == 2
+    assert messages.startswith(f"Error: demo: cannot make {tmp_path}/.demo (File exists)")
+    assert "Traceback" not in messages
 
 
 def test_it_asks_its_own_api_and_shows_request_and_answer(folder: Path) -> None:
