@@ -32,7 +32,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 async def run_api(settings: Settings, listener: socket.socket, *, announce: Callable[[], None]) -> None:
-    """Serve until SIGTERM or cancellation, and announce it once it answers. Without Redis it updates the candles, too."""
+    """Serve until SIGTERM or cancellation; announced once it answers. Without Redis it updates the candles as well."""
     async with AsyncExitStack() as stack:
         told = stack.enter_context(until_terminated())
         service = await stack.enter_async_context(bootstrap(settings))
