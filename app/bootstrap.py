@@ -2,20 +2,31 @@
 
 import logging
 import sys
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from urllib.parse import urlsplit
 
 import structlog
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 
+from app.core.date_time import Timestamp
 from app.core.entities import Timeframe
-from app.core.market_data import IClock, IMarketDataAdapter, IMarketDataLoader
+from app.core.errors import InputError
+from app.core.market_data import IClock, IMarketDataAdapter, IMarketDataLoader, SourceStatus
+from app.core.markets import IDirectory
 from app.core.reconciliation import Rules
 from app.core.repository import IStorage
+from app.market_data_adapter.breaker import Breaking
+from app.market_data_adapter.budget import Budget
 from app.market_data_adapter.clock import SourceClock, SystemClock
-from app.market_data_adapter.iss import Budget, IssClient, Patience
+from app.market_data_adapter.directory import MoexDirectory
+from app.market_data_adapter.iss import IssClient, Patience
 from app.market_data_adapter.moex import MoexAdapter
+from app.market_data_adapter.sign_in import Access, Account, Anonymous, Token
 from app.market_data_loader import MarketDataLoader
 from app.repository.migrate import migrate
 from app.repository.sql import SqlStorage
@@ -23,6 +34,11 @@ from app.settings import Settings
 from app.use_cases.create_security import Since
 
 _MAX_SKEW = timedelta(minutes=5)
+_REDIS_PATIENCE = 1.0
+
+
+async def _well() -> SourceStatus:
+    return SourceStatus()
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +50,15 @@ class Service:
     adapter: IMarketDataAdapter
     loader: IMarketDataLoader
     clock: IClock
+    directory: IDirectory
+    source_status: Callable[[], Awaitable[SourceStatus]] = _well
+    """How we stand with the exchange, without asking it."""
 
     async def since(self, timeframes: Collection[Timeframe] = (), since: Since | None = None) -> dict[Timeframe, Since]:
-        """Fill in what a caller left open: which timeframes to follow, and from when."""
+        """Fill in what a caller left open: which timeframes to follow, and from when. InputError for a day to come."""
         now = await self.clock.now()
+        if isinstance(since, Timestamp) and since > now:
+            raise InputError("since", f"{since} is still to come: candles can begin at {now} at the latest")
         return {
             timeframe: since or now - self.settings.default_since(timeframe)
             for timeframe in timeframes or self.settings.default_timeframes
@@ -58,18 +79,22 @@ async def bootstrap(
     """
     if settings.database_url.startswith("sqlite"):
         await migrate(settings.database_url)
-    client = _client(settings)
+    budget = _budget(settings)
+    client = _client(settings, budget)
     storage = SqlStorage.open(settings.database_url)
     try:
         await storage.check(settings.source)
         clock = SystemClock() if settings.clock == "system" else SourceClock(client)
-        delay = timedelta(seconds=settings.iss_delay)
         max_skew = _MAX_SKEW if settings.clock == "system" else None
-        adapter = wrap_adapter(MoexAdapter(client, clock, source=settings.source, delay=delay, max_skew=max_skew))
+        adapter = wrap_adapter(
+            MoexAdapter(client, clock, source=settings.source, delay=settings.delay, max_skew=max_skew)
+        )
         store = wrap_storage(storage)
-        yield Service(settings, store, adapter, _loader(settings, store, adapter, clock), clock)
+        loader = _loader(settings, store, adapter, clock)
+        yield Service(settings, store, adapter, loader, clock, MoexDirectory(client), budget.status)
     finally:
         await client.close()
+        await budget.close()
         await storage.close()
 
 
@@ -105,17 +130,47 @@ def configure_logging(level: str) -> None:
 
 def _renderers() -> list[structlog.typing.Processor]:
     if sys.stderr.isatty():
-        return [structlog.dev.ConsoleRenderer()]
+        return [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]  # no locals: secrets
     return [
         structlog.processors.format_exc_info,
         structlog.processors.JSONRenderer(ensure_ascii=False),
     ]
 
 
-def _client(settings: Settings) -> IssClient:
+def _budget(settings: Settings) -> Budget:
+    """Open the budget, kept in Redis where there is one: a quick answer from it, or none."""
+    redis: Redis | None = None
+    if settings.redis_url is not None:
+        redis = Redis.from_url(
+            settings.redis_url,
+            socket_timeout=_REDIS_PATIENCE,
+            socket_connect_timeout=_REDIS_PATIENCE,
+            retry=Retry(NoBackoff(), 0),
+        )
+    return Budget(
+        settings.iss_concurrency,
+        settings.iss_rate,
+        breaking=Breaking(settings.iss_break_after, settings.iss_break_for),
+        redis=redis,
+        name=f"exchange:{urlsplit(settings.exchange_url).netloc.rpartition('@')[2]}",
+        processes=settings.iss_share_processes,
+    )
+
+
+def _access(settings: Settings) -> Access:
+    if settings.iss_token is not None:
+        return Token(settings.iss_token.get_secret_value())
+    if settings.iss_login is not None and settings.iss_password is not None:
+        login, password = settings.iss_login, settings.iss_password
+        return Account(settings.iss_passport_url, login.get_secret_value(), password.get_secret_value())
+    return Anonymous()
+
+
+def _client(settings: Settings, budget: Budget) -> IssClient:
     return IssClient(
-        settings.iss_url,
-        budget=Budget(settings.iss_concurrency, settings.iss_rate),
+        settings.exchange_url,
+        budget=budget,
+        access=_access(settings),
         patience=Patience(
             settings.iss_total_timeout,
             settings.iss_connect_timeout,

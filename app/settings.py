@@ -2,12 +2,18 @@
 
 from datetime import timedelta
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.core.entities import Timeframe
 from app.setting_values import http_address, or_off, positive_or_off, redis_address, timeframes, upper
+
+_ISS = "https://iss.moex.com"
+_APIM = "https://apim.moex.com"
+_HIGHEST_RATE = 10
+_HIGHEST_CONCURRENCY = 10
 
 
 class Settings(BaseSettings):
@@ -18,19 +24,27 @@ class Settings(BaseSettings):
     database_url: str = Field("sqlite:///candles.db", repr=False)
     redis_url: Annotated[str | None, BeforeValidator(redis_address), BeforeValidator(or_off)] = Field(None, repr=False)
 
-    iss_url: str = "https://iss.moex.com"
+    iss_url: str = _ISS
     source_name: str | None = None
     clock: Literal["system", "source"] = "system"
 
     iss_rate: Annotated[float | None, BeforeValidator(positive_or_off)] = 5
     iss_concurrency: int = Field(4, ge=1, le=100)
+    iss_share_processes: int = Field(4, ge=1)
+    iss_break_after: int = Field(5, ge=1)
+    iss_break_for: float = Field(30, gt=0, le=300)
     iss_total_timeout: float = Field(30, gt=0)
     iss_connect_timeout: float = Field(10, gt=0)
     iss_read_timeout: float = Field(15, gt=0)
     iss_attempts: int = Field(5, ge=1)
     iss_patience: float = Field(120, gt=0)
     iss_max_body: int = Field(16 * 1024 * 1024, gt=0)
-    iss_delay: float = Field(15 * 60, ge=0)
+    iss_delay: float | None = Field(None, ge=0)
+
+    iss_login: SecretStr | None = None
+    iss_password: SecretStr | None = Field(None, validate_default=True)
+    iss_token: SecretStr | None = None
+    iss_passport_url: str = "https://passport.moex.com/authenticate"
 
     final_margin: float = Field(60, ge=0)
     settle: float = Field(24 * 3600, ge=0)
@@ -57,7 +71,67 @@ class Settings(BaseSettings):
     @field_validator("iss_url")
     @classmethod
     def _without_slash(cls, url: str) -> str:
+        if urlsplit(url).password is not None:
+            raise ValueError("no password in ISS_URL, which errors quote: ISS_LOGIN and ISS_PASSWORD are for that")
         return url.rstrip("/")
+
+    @field_validator("iss_rate", "iss_concurrency")
+    @classmethod
+    def _is_polite(cls, value: float | None, info: ValidationInfo) -> float | None:
+        """Keep people from having the exchange block them."""
+        highest = _HIGHEST_RATE if info.field_name == "iss_rate" else _HIGHEST_CONCURRENCY
+        if _is_of_the_exchange(info.data.get("iss_url", _ISS)) and (value is None or value > highest):
+            raise ValueError(
+                f"the exchange's own hosts are asked at most {highest}; {value or 'off'} is for a simulator"
+            )
+        return value
+
+    @field_validator("iss_password")
+    @classmethod
+    def _is_complete(cls, password: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if (password is None) != (info.data.get("iss_login") is None):
+            raise ValueError("ISS_LOGIN and ISS_PASSWORD belong together: one of them is not set")
+        return password
+
+    @field_validator("iss_token")
+    @classmethod
+    def _is_alone(cls, token: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if token and info.data.get("iss_login"):
+            raise ValueError("either an account (ISS_LOGIN, ISS_PASSWORD) or a token (ISS_TOKEN), not both")
+        return token
+
+    @field_validator("iss_login", "iss_token")
+    @classmethod
+    def _is_encrypted(cls, secret: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        url = info.data.get("iss_url", _ISS)
+        if secret and _is_of_the_exchange(url) and not url.lower().startswith("https://"):
+            raise ValueError(f"nothing secret is sent to {url} unencrypted: ISS_URL needs https")
+        if secret and info.field_name == "iss_login" and ":" in secret.get_secret_value():
+            raise ValueError("a login has no colon")
+        return secret
+
+    @field_validator("iss_passport_url")
+    @classmethod
+    def _is_encrypted_too(cls, url: str) -> str:
+        if _is_of_the_exchange(url) and not url.lower().startswith("https://"):
+            raise ValueError(f"no password is sent to {url} unencrypted: it needs https")
+        return url
+
+    @property
+    def is_signed_in(self) -> bool:
+        """Tell whether we are somebody to the exchange."""
+        return self.iss_login is not None or self.iss_token is not None
+
+    @property
+    def exchange_url(self) -> str:
+        """Where the exchange is asked: holders of a token have a host of their own, unless ISS_URL says otherwise."""
+        return _APIM if self.iss_token and self.iss_url == _ISS else self.iss_url
+
+    @property
+    def delay(self) -> timedelta:
+        """By how much the exchange's answers trail the market; who signs in and is not let in gets none at all."""
+        late = 0 if self.is_signed_in else 15 * 60
+        return timedelta(seconds=late if self.iss_delay is None else self.iss_delay)
 
     @property
     def source(self) -> str:
@@ -67,3 +141,8 @@ class Settings(BaseSettings):
     def default_since(self, timeframe: Timeframe) -> timedelta:
         """How far back a series begins when nobody says otherwise."""
         return timedelta(days=self.default_since_days_m1 if timeframe.base is Timeframe.M1 else self.default_since_days)
+
+
+def _is_of_the_exchange(url: str) -> bool:
+    host = (urlsplit(url if "//" in url else f"//{url}").hostname or "").rstrip(".")
+    return host == "moex.com" or host.endswith(".moex.com")

@@ -78,6 +78,27 @@ class Base(DeclarativeBase):
     }
 
 
+class Board(Base):
+    """Trading modes as the exchange lists them; `group` is the number of the board group."""
+
+    __tablename__ = "board"
+
+    code: Mapped[str] = mapped_column(Code, primary_key=True)
+    engine: Mapped[str]
+    market: Mapped[str]
+    title: Mapped[str]
+    engine_title: Mapped[str]
+    market_title: Mapped[str]
+    group: Mapped[int]
+    group_name: Mapped[str]
+    group_title: Mapped[str]
+    is_default_group: Mapped[bool]
+    is_traded: Mapped[bool]
+    has_candles: Mapped[bool]
+    is_primary: Mapped[bool]
+    seen_at: Mapped[Timestamp | None]
+
+
 class Security(Base):
     """Cards, under their natural key; the id never leaves the SQL repositories."""
 
@@ -98,6 +119,14 @@ class Security(Base):
     is_primary: Mapped[bool]
     listed_from: Mapped[date | None]
     listed_till: Mapped[date | None]
+    secid: Mapped[str] = mapped_column(server_default="")
+    latin_name: Mapped[str] = mapped_column(server_default="")
+    lot: Mapped[int | None] = mapped_column(BigInteger)
+    currency: Mapped[str | None]
+    primary_board: Mapped[str | None]
+    history_from: Mapped[date | None]
+    history_till: Mapped[date | None]
+    expires: Mapped[date | None]
 
 
 class Series(Base):
@@ -117,6 +146,7 @@ class Series(Base):
     as_of: Mapped[Timestamp | None]
     version: Mapped[int] = mapped_column(BigInteger)
     history_version: Mapped[int] = mapped_column(BigInteger)
+    first_candle: Mapped[Timestamp | None]
 
 
 def _sane_prices() -> tuple[SchemaItem, ...]:

@@ -156,7 +156,11 @@ class Security:
 
 @dataclass(frozen=True, slots=True)
 class SecurityCard:
-    """What the exchange says of a security; it travels beside the identity and is no part of it."""
+    """What the exchange says of a security; it travels beside the identity and is no part of it.
+
+    `secid` is the ticker as the exchange spells it (`SiZ6`; ours is `SIZ6`). `lot` counts units; `expires` is the last
+    day of trading of a contract, or the day a bond is repaid. Listed and history periods include both their days.
+    """
 
     security: Security
     engine: str
@@ -170,6 +174,32 @@ class SecurityCard:
     is_primary: bool = False
     listed_from: date | None = None
     listed_till: date | None = None
+    secid: str = ""
+    latin_name: str = ""
+    lot: int | None = None
+    currency: str | None = None
+    primary_board: str | None = None
+    history_from: date | None = None
+    history_till: date | None = None
+    expires: date | None = None
+
+    @property
+    def last_day(self) -> date | None:
+        """The last Moscow day that can have candles; None while nothing says that trading ended or will end."""
+        ends = [] if self.expires is None else [self.expires]
+        periods = [day for day in (self.listed_till, self.history_till) if day is not None]
+        if periods and not self.is_traded:
+            ends.append(max(periods) + DELISTED_MARGIN)
+        return min(ends, default=None)
+
+    @property
+    def end(self) -> Timestamp | None:
+        """The end of that day: no candle begins at it or after."""
+        return None if self.last_day is None else Timestamp.midnight(self.last_day + timedelta(days=1))
+
+
+DELISTED_MARGIN = timedelta(days=7)
+"""For so long after its last day a security that is not traded any more is still asked for."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -249,6 +279,7 @@ class SeriesState:
     `followed_from`: what should be stored begins here; None when nobody follows the series any more.
     `watermark`: bars that end at or before it can be final. `as_of`: when the freshest committed answer was given.
     `version` rises with any change, `history_version` when covered candles change or lose their coverage.
+    `first_candle`: the exchange has none before it; None as long as it has none at all, or was not asked.
     """
 
     series: Series
@@ -257,3 +288,4 @@ class SeriesState:
     as_of: Timestamp | None = None
     version: int = 0
     history_version: int = 0
+    first_candle: Timestamp | None = None

@@ -4,11 +4,14 @@ CandleServiceError
 ├── InputError                what was asked makes no sense: names the field and the way out
 ├── NotFoundError
 │   ├── SecurityNotFoundError     the exchange, or the store, does not know this security
+│   ├── BoardNotFoundError        the exchange, or the store, does not know this board
 │   └── SeriesNotFoundError       nobody follows this series
 ├── SourceError               the exchange failed us
 │   ├── SourceUnavailableError    it did not answer, or asked for patience: tried again, may pass
+│   │   └── SourcePausedError         after that we leave it alone for a while, and did not ask at all
 │   ├── SourceBadAnswerError      it answered something that is no answer (HTML, cut, not JSON): tried again
 │   ├── SourceSchemaError         the answer lost a column or a block we need: no sense in trying again
+│   ├── SourceSignInError         it does not accept our account or token, or wants one
 │   └── SourceRefusedError        it refused this very request (4xx, redirect, bad certificate)
 └── StorageError              the store failed us
     ├── StorageUnavailableError   cannot be reached, or went away
@@ -39,6 +42,10 @@ class SecurityNotFoundError(NotFoundError):
     """The exchange, or the store, does not know this security."""
 
 
+class BoardNotFoundError(NotFoundError):
+    """The exchange, or the store, does not know this board."""
+
+
 class SeriesNotFoundError(NotFoundError):
     """Nobody follows this series."""
 
@@ -50,10 +57,15 @@ class SourceError(CandleServiceError):
 class SourceUnavailableError(SourceError):
     """The exchange did not answer, or asked for patience (`retry_after`, seconds)."""
 
-    def __init__(self, message: str, retry_after: float | None = None) -> None:
-        """Say what happened, and the patience asked for in seconds."""
+    def __init__(self, message: str, retry_after: float | None = None, *, is_pushback: bool = False) -> None:
+        """Say what happened, the patience asked for in seconds, and whether it looks as if we ask too much."""
         super().__init__(message)
         self.retry_after = retry_after
+        self.is_pushback = is_pushback
+
+
+class SourcePausedError(SourceUnavailableError):
+    """We leave the exchange alone for `retry_after` seconds, and did not ask."""
 
 
 class SourceBadAnswerError(SourceError):
@@ -66,6 +78,10 @@ class SourceShiftError(SourceError):
 
 class SourceSchemaError(SourceError):
     """The answer lost a column or a block we need."""
+
+
+class SourceSignInError(SourceError):
+    """The exchange does not accept our account or token, or wants one. Never holds a secret."""
 
 
 class SourceRefusedError(SourceError):

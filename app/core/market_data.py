@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Protocol
+from typing import Literal, Protocol
 
 from app.core.date_time import Timestamp
 from app.core.entities import QuarantinedRow, Security, SecurityCard, Series, Timeframe
@@ -38,6 +38,21 @@ class SourcePage:
     is_followed: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class SourceStatus:
+    """How we stand with the exchange, as far as we know without asking it.
+
+    `state`: `ok`; `paused`: it asked for patience, requests wait; `open`: it failed too often, requests fail at once;
+    `half_open`: the next request tries for all. `until`: nobody asks before; `reason`: what it said last.
+    `is_shared`: all processes know and count together.
+    """
+
+    state: Literal["ok", "paused", "open", "half_open"] = "ok"
+    until: Timestamp | None = None
+    reason: str = ""
+    is_shared: bool = False
+
+
 class IMarketDataAdapter(Protocol):
     """The exchange. Any failure of it is raised as SourceError."""
 
@@ -50,7 +65,13 @@ class IMarketDataAdapter(Protocol):
         """By how much its answers trail the market."""
 
     async def card(self, security: Security, /) -> SecurityCard:
-        """Look a security up; SecurityNotFoundError says on which boards the ticker trades instead."""
+        """Look a security up; SecurityNotFoundError says on which boards the ticker trades instead.
+
+        Of a ticker nobody knows it names the nearest ones.
+        """
+
+    async def primary_card(self, ticker: str, /) -> SecurityCard:
+        """Look a ticker up on its primary board; SecurityNotFoundError names the nearest tickers."""
 
     async def borders(self, card: SecurityCard, /) -> Mapping[Timeframe, Period]:
         """Return from the first candle to the end of the last one's slot, for each timeframe that has any."""

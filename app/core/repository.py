@@ -21,6 +21,7 @@ from app.core.entities import (
     SeriesState,
     Timeframe,
 )
+from app.core.markets import Board
 from app.core.pages import CandlePage
 from app.core.spans import Period
 
@@ -52,6 +53,13 @@ class ISecurityRepository(IRepository[SecurityCard], Protocol):
 
     async def get(self, security: Security, /) -> SecurityCard:
         """Return its card, or raise SecurityNotFoundError."""
+
+
+class IBoardRepository(IRepository[Board], Protocol):
+    """Boards by code."""
+
+    async def get(self, code: str, /) -> Board:
+        """Return the board, or raise BoardNotFoundError."""
 
 
 class ISeriesRepository(IRepository[SeriesState], Protocol):
@@ -119,6 +127,8 @@ class IQuarantineRepository(IRepository[QuarantinedRow], Protocol):
 class IUnitOfWork(Protocol):
     """One transaction: leaving it commits, an exception rolls back."""
 
+    @property
+    def boards(self) -> IBoardRepository: ...
     @property
     def securities(self) -> ISecurityRepository: ...
     @property

@@ -62,6 +62,13 @@ def parse_security(text: str, board: str | None = None, *, field: str = "securit
     return Security(parse_code(right, field), parse_code(left, field))
 
 
+def parse_wanted(text: str, board: str | None = None, *, field: str = "security") -> Security | str:
+    """Read what to follow: a security, or a ticker alone, which stands for its primary board."""
+    if board is None and ":" not in text:
+        return parse_code(text, field)
+    return parse_security(text, board, field=field)
+
+
 def parse_code(text: str, field: str) -> str:
     """Read a ticker or a board on its own."""
     code = unicodedata.normalize("NFKC", text.strip()).upper()

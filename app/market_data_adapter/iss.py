@@ -1,6 +1,6 @@
-"""The way to ISS over HTTP: one session, bounded concurrency and rate, patience with what passes."""
+"""The way to ISS over HTTP: one session, within the budget of all processes, patience with what passes."""
 
-import asyncio
+import errno
 import os
 import socket
 import ssl
@@ -14,17 +14,25 @@ from typing import TypeVar
 
 import aiohttp
 import stamina
-from pyrate_limiter import GCRA, InMemoryStateStore, Limiter, Rate, StateBucket
 
 from app import __version__
 from app.core.date_time import Timestamp
-from app.core.errors import SourceBadAnswerError, SourceRefusedError, SourceUnavailableError
+from app.core.errors import (
+    SourceBadAnswerError,
+    SourcePausedError,
+    SourceRefusedError,
+    SourceSignInError,
+    SourceUnavailableError,
+)
+from app.market_data_adapter.budget import Budget
+from app.market_data_adapter.sign_in import Access, Anonymous, Passport, check_access, read_passport
 
 Parsed = TypeVar("Parsed")
 
 USER_AGENT = f"moex-candles/{__version__} (+aiohttp)"
 _CHUNK = 64 * 1024
-_TRANSIENT_REFUSALS = {HTTPStatus.FORBIDDEN, HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
+_PUSHBACKS = {HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS}
+_TRANSIENT_REFUSALS = {*_PUSHBACKS, HTTPStatus.REQUEST_TIMEOUT}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,24 +50,17 @@ class Patience:
     max_body: int = 16 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """How many requests at once, and how many a second (None: no limit)."""
-
-    concurrency: int = 4
-    rate: float | None = 5
-
-
 class IssClient:
     """One session with one exchange. Errors come as SourceError, with what failed and where."""
 
-    def __init__(self, url: str, *, budget: Budget | None = None, patience: Patience | None = None) -> None:
+    def __init__(
+        self, url: str, *, budget: Budget | None = None, patience: Patience | None = None, access: Access | None = None
+    ) -> None:
         """Take the root of the exchange, like `https://iss.moex.com`; nothing is opened before the first request."""
         self.url = url
         self._patience = patience or Patience()
-        budget = budget or Budget()
-        self._places = asyncio.Semaphore(budget.concurrency)
-        self._limiter = _limiter(budget.rate) if budget.rate else None
+        self._budget = budget or Budget()
+        self._access = access or Anonymous()
         self._session: aiohttp.ClientSession | None = None
 
     async def get(
@@ -71,19 +72,17 @@ class IssClient:
         """
         async for attempt in self._attempts():
             with attempt:
-                async with self._request("GET", path, query) as response:
-                    body = await self._body(response)
-                    with _odd_answers(f"{self.url}{path}"):
-                        return parse(body), _given_at(response)
+                body, given_at = await self._ask("GET", path, query)
+                with _odd_answers(f"{self.url}{path}"):
+                    return parse(body), given_at
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     async def date(self) -> Timestamp:
         """Ask the exchange what time it is."""
         async for attempt in self._attempts():
             with attempt:
-                async with self._request("HEAD", "/iss/index.json", {}) as response:
-                    with _odd_answers(self.url):
-                        return _given_at(response)
+                _, given_at = await self._ask("HEAD", "/iss/index.json", {})
+                return given_at
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     async def close(self) -> None:
@@ -98,16 +97,44 @@ class IssClient:
             )
         )
 
+    async def _ask(self, method: str, path: str, query: Mapping[str, str]) -> tuple[bytes, Timestamp]:
+        """Ask once; and once more where signing in again may help."""
+        url = f"{self.url}{path}"
+        headers = await self._access.headers(self._sign_in)
+        try:
+            return await self._read(method, url, query, headers)
+        except SourceSignInError:
+            if not self._access.lost(headers):
+                raise
+        headers = await self._access.headers(self._sign_in)
+        return await self._read(method, url, query, headers)
+
+    async def _read(
+        self, method: str, url: str, query: Mapping[str, str], headers: Mapping[str, str]
+    ) -> tuple[bytes, Timestamp]:
+        async with self._request(method, url, query, headers) as response:
+            check_access(response, self._access)
+            _check_status(response)
+            body = await self._body(response)
+            with _odd_answers(url):
+                return body, _given_at(response)
+
+    async def _sign_in(self, url: str, headers: Mapping[str, str]) -> Passport:
+        async with self._request("GET", url, {}, headers) as response:
+            if response.status >= HTTPStatus.INTERNAL_SERVER_ERROR or response.status == HTTPStatus.TOO_MANY_REQUESTS:
+                _check_status(response)
+            return read_passport(response)
+
     @asynccontextmanager
-    async def _request(self, method: str, path: str, query: Mapping[str, str]) -> AsyncIterator[aiohttp.ClientResponse]:
-        async with self._places:
-            if self._limiter is not None:
-                await self._limiter.try_acquire_async("iss")
-            with _translated(f"{self.url}{path}"):
+    async def _request(
+        self, method: str, url: str, query: Mapping[str, str], headers: Mapping[str, str]
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        patience = self._patience
+        async with self._budget.permit(lasting=patience.total, patience=patience.altogether):
+            with _translated(url):
                 async with self._opened().request(
-                    method, f"{self.url}{path}", params=query, allow_redirects=False
+                    method, url, params=query, headers=headers, allow_redirects=False
                 ) as response:
-                    _check_status(response)
                     yield response
 
     def _opened(self) -> aiohttp.ClientSession:
@@ -118,7 +145,7 @@ class IssClient:
                     total=patience.total, sock_connect=patience.connect, sock_read=patience.read
                 ),
                 headers={"User-Agent": USER_AGENT, "Accept": "application/json"},
-                connector=aiohttp.TCPConnector(limit=0),  # the semaphore is the limit
+                connector=aiohttp.TCPConnector(limit=0),  # the budget is the limit
                 cookie_jar=aiohttp.DummyCookieJar(),
             )
         return self._session
@@ -132,16 +159,14 @@ class IssClient:
             body += chunk
             if len(body) > self._patience.max_body:
                 raise SourceRefusedError(f"{response.url} answered more than {self._patience.max_body:,} bytes")
+        if body.lstrip()[:1] == b"<":
+            raise SourceBadAnswerError(f"{response.url} answered markup in place of data")
         return bytes(body)
 
 
-def _limiter(rate: float) -> Limiter:
-    """Spread requests evenly: one, then a pause. The limiter counts in whole units: so many in a thousand seconds."""
-    evenly = Rate(max(round(rate * 1000), 1), 1_000_000, burst=1)
-    return Limiter(StateBucket([evenly], algorithm=GCRA(), store=InMemoryStateStore()), buffer_ms=1)
-
-
 def _worth_another_try(error: Exception) -> bool | float:
+    if isinstance(error, SourcePausedError):
+        return False
     if isinstance(error, SourceUnavailableError):
         return error.retry_after or True
     return isinstance(error, SourceBadAnswerError)
@@ -153,7 +178,7 @@ def _check_status(response: aiohttp.ClientResponse) -> None:
         return
     what = f"{response.url} answered {status} {response.reason}"
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _TRANSIENT_REFUSALS:
-        raise SourceUnavailableError(what, _retry_after(response))
+        raise SourceUnavailableError(what, _retry_after(response), is_pushback=status in _PUSHBACKS)
     if location := response.headers.get("Location"):
         raise SourceRefusedError(f"{what} and points to {location}: redirects are not followed, check ISS_URL")
     raise SourceRefusedError(what)
@@ -213,8 +238,16 @@ def _translated(url: str) -> Iterator[None]:
         raise SourceRefusedError(f"{url} is no address: check ISS_URL") from error
     except aiohttp.ClientConnectorError as error:
         what = f"cannot reach {error.host}: {_reason(error.os_error)}; check the network or ISS_URL"
-        raise SourceUnavailableError(what) from error
+        raise SourceUnavailableError(what, is_pushback=_is_reset(error)) from error
     except TimeoutError as error:
         raise SourceUnavailableError(f"{url} did not answer in time") from error
+    except aiohttp.ClientResponseError as error:
+        raise SourceUnavailableError(f"{url} does not speak HTTP: {error.message}") from error
     except (aiohttp.ClientError, OSError) as error:
-        raise SourceUnavailableError(f"{url} cannot be read: {error!r}") from error
+        what = f"{url} cannot be read: {str(error) or type(error).__name__}"
+        raise SourceUnavailableError(what, is_pushback=_is_reset(error)) from error
+
+
+def _is_reset(error: Exception) -> bool:
+    is_cut = isinstance(error, aiohttp.ServerDisconnectedError)
+    return is_cut or (isinstance(error, OSError) and error.errno in {errno.ECONNRESET, errno.EPIPE})

@@ -7,12 +7,13 @@ from urllib.parse import quote
 
 from app.core.date_time import Timestamp
 from app.core.entities import Candle, QuarantinedRow, Security, SecurityCard, Series, Timeframe
-from app.core.errors import SecurityNotFoundError, SourceBadAnswerError, SourceShiftError, SourceUnavailableError
+from app.core.errors import SourceBadAnswerError, SourceShiftError, SourceUnavailableError
 from app.core.market_data import IClock, SourcePage
 from app.core.pages import CandlePage
 from app.core.spans import Period
+from app.market_data_adapter.directory import MoexDirectory
 from app.market_data_adapter.iss import IssClient
-from app.market_data_adapter.parsing import CANDLE_COLUMNS, ParsedPage, parse_borders, parse_candles, parse_cards
+from app.market_data_adapter.parsing import CANDLE_COLUMNS, ParsedPage, parse_borders, parse_candles
 
 PAGE_ROWS = 500
 """Rows on a full page of ISS; it has no cursor and says nothing of a next page."""
@@ -33,22 +34,15 @@ class MoexAdapter:
         self.source = source
         self.delay = delay
         self._client = client
+        self._directory = MoexDirectory(client)
         self._clock = clock
         self._max_skew = max_skew
 
     async def card(self, security: Security, /) -> SecurityCard:
-        cards, _ = await self._client.get(
-            f"/iss/securities/{security.ticker}.json",
-            {"iss.meta": "off"},
-            lambda body: parse_cards(body, security.ticker),
-        )
-        for card in cards:
-            if card.security == security:
-                return card
-        if not cards:
-            raise SecurityNotFoundError(f"the exchange knows no {security.ticker}: check the ticker")
-        boards = ", ".join(card.security.board for card in cards if card.is_traded) or "no board any more"
-        raise SecurityNotFoundError(f"{security.ticker} is not on board {security.board}: it trades on {boards}")
+        return await self._directory.card(security)
+
+    async def primary_card(self, ticker: str, /) -> SecurityCard:
+        return await self._directory.primary_card(ticker)
 
     async def borders(self, card: SecurityCard, /) -> Mapping[Timeframe, Period]:
         borders, _ = await self._client.get(f"{_path(card)}/candleborders.json", {"iss.meta": "off"}, parse_borders)
@@ -142,9 +136,8 @@ class _Edge:
 
 def _path(card: SecurityCard) -> str:
     security = card.security
-    return (
-        f"/iss/engines/{card.engine}/markets/{card.market}/boards/{security.board}/securities/{quote(security.ticker)}"
-    )
+    board = f"/iss/engines/{card.engine}/markets/{card.market}/boards/{security.board}"
+    return f"{board}/securities/{quote(card.secid or security.ticker)}"
 
 
 def _wall(moment: Timestamp) -> str:

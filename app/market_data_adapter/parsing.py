@@ -1,4 +1,4 @@
-"""Answers of ISS -> pages of candles and cards. Pure: bytes in, checked values out."""
+"""Answers of ISS -> pages of candles. Pure: bytes in, checked values out."""
 
 import json
 import re
@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from app.core.date_time import Timestamp
-from app.core.entities import SOURCED, Security, SecurityCard, Series, Timeframe
+from app.core.entities import SOURCED, Series, Timeframe
 from app.core.errors import SourceBadAnswerError, SourceSchemaError
 from app.core.pages import CandlePage
 from app.core.spans import Period
@@ -96,34 +96,11 @@ def parse_borders(body: bytes) -> Mapping[Timeframe, Period]:
     """Read a `borders` block: from the first candle to the end of the last one's slot, by timeframe."""
     by_interval = {timeframe.interval: timeframe for timeframe in SOURCED}
     borders = {}
-    for row in _read_table(body, "borders", ("begin", "end", "interval")):
+    for row in read_table(body, "borders", ("begin", "end", "interval")):
         if (timeframe := by_interval.get(row["interval"])) and row["begin"] and row["end"]:
             first, last = (Timestamp.from_unix(unix_of(str(row[name]))) for name in ("begin", "end"))
             borders[timeframe] = Period(timeframe.floor(first), timeframe.after(timeframe.floor(last)))
     return borders
-
-
-def parse_cards(body: bytes, ticker: str) -> list[SecurityCard]:
-    """Read the card of a security: one entry for each board it trades or traded on; none for an unknown one."""
-    described = {row["name"]: row["value"] for row in _read_table(body, "description", ("name", "value"))}
-    names = ("boardid", "engine", "market", "is_traded", "is_primary", "decimals", "listed_from", "listed_till")
-    return [
-        SecurityCard(
-            Security(ticker, str(row["boardid"]).upper()),
-            engine=row["engine"],
-            market=row["market"],
-            name=described.get("NAME") or "",
-            short_name=described.get("SHORTNAME") or "",
-            isin=described.get("ISIN"),
-            kind=described.get("TYPE"),
-            decimals=row["decimals"],
-            is_traded=bool(row["is_traded"]),
-            is_primary=bool(row["is_primary"]),
-            listed_from=_date(row["listed_from"]),
-            listed_till=_date(row["listed_till"]),
-        )
-        for row in _read_table(body, "boards", names)
-    ]
 
 
 def unix_of(wall: str) -> int:
@@ -171,7 +148,8 @@ def _without_constants(body: bytes) -> bytes:
     return json.dumps(json.loads(body, parse_constant=str)).encode()
 
 
-def _read_table(body: bytes, name: str, needed: Iterable[str]) -> list[dict[str, Any]]:
+def read_table(body: bytes, name: str, needed: Iterable[str]) -> list[dict[str, Any]]:
+    """Read a block of an answer as rows by column; SourceSchemaError if one of the needed columns is not there."""
     columns, data = _read_block(body, name)
     _require(columns, needed, name)
     try:
@@ -247,10 +225,6 @@ def _fold(rows: list[Row]) -> tuple[list[Row], int]:
             differing.add(row[0])
             by_begin[row[0]] = row
     return [by_begin[begin] for begin in sorted(by_begin)], len(differing)
-
-
-def _date(value: str | float | None) -> date | None:
-    return date.fromisoformat(value) if isinstance(value, str) else None
 
 
 def _glimpse(body: bytes) -> str:

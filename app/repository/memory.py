@@ -19,6 +19,7 @@ from app.core.entities import (
     Timeframe,
 )
 from app.core.errors import StorageBusyError, StorageError
+from app.core.markets import Board
 from app.core.pages import CandlePage
 from app.core.spans import Period, merge, subtract
 from app.repository import refusals
@@ -27,7 +28,7 @@ from app.repository.windows import WHOLE, Window
 Entity = TypeVar("Entity")
 Key = tuple[Any, ...]
 Rows = dict[Key, Any]
-_NAMES = ("securities", "series", "candles", "spans", "revisions", "quarantine")
+_NAMES = ("securities", "series", "candles", "spans", "revisions", "quarantine", "boards")
 
 
 @dataclass(slots=True)
@@ -128,6 +129,22 @@ class _Collection(Generic[Entity]):
 
 
 @dataclass(frozen=True)
+class MemoryBoardRepository(_Collection[Board]):
+    """Boards by code."""
+
+    table = "boards"
+
+    def _key(self, item: Board) -> Key:
+        return (item.code,)
+
+    async def get(self, code: str, /) -> Board:
+        board: Board | None = self._rows.get((code,))
+        if board is None:
+            raise refusals.unknown_board(code)
+        return board
+
+
+@dataclass(frozen=True)
 class MemorySecurityRepository(_Collection[SecurityCard]):
     """Cards by ticker and board."""
 
@@ -188,7 +205,7 @@ class MemorySeriesRepository(_Collection[SeriesState]):
                 raise refusals.unknown_security(security)
 
     def _require_childless(self, keys: set[Key]) -> None:
-        for name in _NAMES[2:]:
+        for name in ("candles", "spans", "revisions", "quarantine"):
             if any(key[:3] in keys for key in self._transaction.tables.rows[name]):
                 raise self._transaction.fail("rows still belong to this series")
 
@@ -316,6 +333,7 @@ class MemoryQuarantineRepository(_OfSeries[QuarantinedRow]):
 class MemoryUnitOfWork:
     """The repositories of one transaction."""
 
+    boards: MemoryBoardRepository
     securities: MemorySecurityRepository
     series: MemorySeriesRepository
     candles: MemoryCandleRepository
@@ -328,6 +346,7 @@ class MemoryUnitOfWork:
     def over(cls, transaction: _Transaction) -> Self:
         """Build them over one copy of the tables."""
         return cls(
+            MemoryBoardRepository(transaction),
             MemorySecurityRepository(transaction),
             MemorySeriesRepository(transaction),
             MemoryCandleRepository(transaction),

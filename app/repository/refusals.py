@@ -1,12 +1,23 @@
 """What every store refuses in the same words."""
 
 from app.core.entities import Security, Series
-from app.core.errors import SecurityNotFoundError, SeriesNotFoundError, SourceMismatchError, StorageError
+from app.core.errors import (
+    BoardNotFoundError,
+    SecurityNotFoundError,
+    SeriesNotFoundError,
+    SourceMismatchError,
+    StorageError,
+)
 
 
 def unknown_security(security: Security) -> SecurityNotFoundError:
     """Say that it has no card."""
     return SecurityNotFoundError(f"the store does not know {security}")
+
+
+def unknown_board(code: str) -> BoardNotFoundError:
+    """Say that nobody listed it."""
+    return BoardNotFoundError(f"the store does not know the board {code}")
 
 
 def unknown_series(series: Series) -> SeriesNotFoundError:

@@ -10,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from app.core.date_time import Timestamp
+from app.simulator.access import Access
 from app.simulator.clock import SimulatedClock, read_moment
 from app.simulator.generated import GeneratedTape
 from app.simulator.replay import ReplayTape, TapeError
@@ -41,6 +42,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--speed", type=float, default=1.0, help="simulated seconds to a real one (default: 1)")
     add("--stopped", action="store_true", help="let the clock stand")
     add("--delay", type=float, default=DELAY.total_seconds(), help="seconds behind the clock (default: 900)")
+    add("--account", metavar="LOGIN:PASSWORD", help="who signs in with this at /authenticate gets data without delay")
+    add("--token", help="and so does the holder of this token")
     add("--gzip", action="store_true", help="compress for clients that accept it")
     return parser
 
@@ -48,7 +51,10 @@ def _parser() -> argparse.ArgumentParser:
 async def _run(tape: Tape, options: argparse.Namespace) -> None:
     start = options.clock or (Timestamp.from_moscow(tape.start) if tape.start else None)
     clock = SimulatedClock(start, speed=options.speed, stopped=options.stopped)
-    simulator = Simulator(tape, clock=clock, delay=timedelta(seconds=options.delay), gzip=options.gzip)
+    login, _, password = (options.account or "").partition(":")
+    access = Access({login: password} if login else {}, frozenset([options.token] if options.token else []))
+    delay = timedelta(seconds=options.delay)
+    simulator = Simulator(tape, clock=clock, delay=delay, gzip=options.gzip, access=access)
     ended = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)

@@ -58,7 +58,8 @@ class Exchange:
         if place.security:
             return directory.card(self.tape.find(place.security), today)
         if place.engine and place.tail == "securities":
-            return directory.securities([listing for listing in self.tape.listings if place.holds(listing)])
+            here = [each for each in self.tape.listings if place.holds(each) and each.is_listed(today)]
+            return directory.securities(here)
         if place.engine:
             return directory.engine(place.engine, today)
         return self._root(asked, query, today)

@@ -5,7 +5,7 @@ from datetime import date
 
 from app.simulator import sessions
 from app.simulator.iss import Block, Column, Value
-from app.simulator.listings import BOARDS, ENGINES, INDEX, MARKETS, SMAL, Listing
+from app.simulator.listings import BOARDS, BONDS, ENGINES, FUTURES, INDEX, MARKETS, SELT, Listing
 
 _DESCRIPTION = ("name", "title", "value", "type", "sort_order", "is_hidden", "precision")
 _BOARDS = (
@@ -29,6 +29,7 @@ _GROUP = (
     "is_default", "board_group_id", "is_traded",
 )  # fmt: skip
 _SECURITY = ("SECID", "BOARDID", "SHORTNAME", "LOTSIZE", "DECIMALS", "MINSTEP", "SECNAME", "ISIN", "CURRENCYID")
+_NOT_OF_CONTRACTS = {"ISIN", "CURRENCYID"}
 _DURATIONS = (
     (1, 60, None, "минута", "1м"), (10, 600, None, "10 минут", "10м"), (60, 3600, None, "час", "1ч"),
     (24, 86400, None, "день", "1д"), (7, 604800, None, "неделя", "1н"), (31, 2678400, None, "месяц", "1М"),
@@ -37,10 +38,11 @@ _DURATIONS = (
 _INTEGERS = {
     "id", "sort_order", "is_hidden", "precision", "board_group_id", "market_id", "engine_id", "is_traded", "decimals",
     "is_primary", "emitent_id", "trade_engine_id", "has_candles", "is_default", "week_day", "is_work_day", "interval",
-    "duration", "days", "before", "after", "LOTSIZE", "DECIMALS",
+    "duration", "days", "before", "after", "LOTSIZE", "LOTVOLUME", "DECIMALS",
 }  # fmt: skip
 _DATES = frozenset({"history_from", "history_till", "listed_from", "listed_till", "date", "tradedate"})
 _CURRENCY_UNITS = {"bonds": "percent", "index": "point", "forts": "point"}
+_LAST_DAY = {True: ("MATDATE", "Дата погашения"), False: ("LSTTRADE", "Последний день торгов")}
 _FIRST_DAY = date(2011, 1, 1)
 _SATURDAY = 6
 _NOT_DEFAULT = {21, 58}  # odd lots; and the bonds that trade, for the default group of bonds is a dead one
@@ -64,8 +66,10 @@ def _described(listing: Listing) -> list[tuple[str, str, str, str]]:
         ("NAME", "Полное наименование", listing.name, "string"),
         ("SHORTNAME", "Краткое наименование", listing.short_name, "string"),
         ("ISIN", "ISIN код", listing.isin or "", "string"),
+        ("CURRENCYID", "Валюта", listing.currency if listing.board.market is INDEX else "", "string"),
         ("ISSUEDATE", "Дата начала торгов", listing.listed_from.isoformat(), "date"),
-        ("LOTSIZE", "Размер лота", str(listing.lot), "number"),
+        ("LOTSIZE", "Размер лота", str(listing.lot) if listing.board.market is SELT else "", "number"),
+        (*_LAST_DAY[listing.board.market is BONDS], listing.expires.isoformat() if listing.expires else "", "date"),
         ("TYPENAME", "Вид/категория ценной бумаги", listing.kind[0], "string"),
         ("GROUP", "Код типа инструмента", listing.kind[1], "string"),
         ("TYPE", "Тип бумаги", listing.kind[0], "string"),
@@ -79,7 +83,8 @@ def _board_row(listing: Listing, today: date) -> tuple[Value, ...]:
     return (
         listing.ticker, board.code, board.title, board.group, market.id, market.name, market.engine.id,
         market.engine.name, int(listing.is_listed(today)), listing.decimals, first, last, first, last,
-        int(listing.is_primary), None if market is INDEX else "RUB", _CURRENCY_UNITS.get(market.name, "currency"),
+        int(listing.is_primary), None if market is INDEX else listing.currency,
+        _CURRENCY_UNITS.get(market.name, "currency"),
     )  # fmt: skip
 
 
@@ -104,15 +109,26 @@ def _search_row(number: int, listing: Listing, today: date) -> tuple[Value, ...]
 
 
 def securities(listings: Sequence[Listing]) -> list[Block]:
-    """Describe listings as their board does."""
-    rows = [
-        (
-            listing.ticker, listing.board.code, listing.short_name, listing.lot, listing.decimals,
-            10**-listing.decimals, listing.name, listing.isin, "SUR",
-        )
-        for listing in listings
-    ]  # fmt: skip
-    return [_block("securities", _SECURITY, rows)]
+    """Describe listings as their board does; contracts have a volume in place of a lot, and no currency."""
+    is_contract = bool(listings) and listings[0].board.market.engine is FUTURES
+    renamed = {"LOTSIZE": "LOTVOLUME"} if is_contract else {}
+    names = [name for name in _SECURITY if not (is_contract and name in _NOT_OF_CONTRACTS)]
+    rows = [[_listed(listing)[name] for name in names] for listing in listings]
+    return [_block("securities", [renamed.get(name, name) for name in names], rows)]
+
+
+def _listed(listing: Listing) -> dict[str, Value]:
+    return {
+        "SECID": listing.ticker,
+        "BOARDID": listing.board.code,
+        "SHORTNAME": listing.short_name,
+        "LOTSIZE": listing.lot,
+        "DECIMALS": listing.decimals,
+        "MINSTEP": 10**-listing.decimals,
+        "SECNAME": listing.name,
+        "ISIN": listing.isin,
+        "CURRENCYID": "SUR" if listing.currency == "RUB" else listing.currency,
+    }
 
 
 def splits(rows: Iterable[tuple[str, str, int, int]], ticker: str) -> Block:
@@ -165,7 +181,7 @@ def _markets() -> Block:
 
 def _boards() -> Block:
     rows = [
-        (each.id, each.group, each.market.engine.id, each.market.id, each.code, each.title, 1, 1, int(each is not SMAL))
+        (each.id, each.group, each.market.engine.id, each.market.id, each.code, each.title, 1, 1, int(each.is_primary))
         for each in BOARDS.values()
     ]
     return _block("boards", _BOARD, rows)

@@ -39,6 +39,7 @@ class Html(Fault, frozen=True, tag="html"):
 
     def on_reply(self, reply: Reply) -> Reply:
         headers = {**reply.headers, "Content-Type": self.content_type}
+        headers.pop("Content-Encoding", None)
         return replace(reply, headers=headers, body=_HTML.format("Технические работы").encode())
 
 

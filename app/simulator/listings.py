@@ -35,6 +35,7 @@ class Board:
     title: str
     group: int
     market: Market
+    is_primary: bool = True
 
 
 STOCK = Engine(1, "stock", "Фондовый рынок и рынок депозитов", "09:50:00", "23:50:00")
@@ -47,22 +48,30 @@ BONDS = Market(2, STOCK, "bonds", "Рынок облигаций")
 INDEX = Market(5, STOCK, "index", "Индексы фондового рынка")
 SELT = Market(10, CURRENCY, "selt", "Биржевые сделки с ЦК")
 FORTS = Market(22, FUTURES, "forts", "ФОРТС")
-MARKETS = (SHARES, BONDS, INDEX, SELT, FORTS)
+OPTIONS = Market(24, FUTURES, "options", "Рынок опционов")
+MARKETS = (SHARES, BONDS, INDEX, SELT, FORTS, OPTIONS)
 
 TQBR = Board(129, "TQBR", "Т+: Акции и ДР - безадрес.", 57, SHARES)
 TQTF = Board(178, "TQTF", "Т+: ETF - безадрес.", 57, SHARES)
-SMAL = Board(36, "SMAL", "Т+: Неполные лоты (акции) - безадрес.", 21, SHARES)
-TQOB = Board(135, "TQOB", "Т+: Гособлигации - безадрес.", 58, BONDS)
+TQIF = Board(177, "TQIF", "Т+: Паи - безадрес.", 57, SHARES)
+SMAL = Board(36, "SMAL", "Т+: Неполные лоты (акции) - безадрес.", 21, SHARES, is_primary=False)
+TQOB = Board(135, "TQOB", "Т+: Гособлигации - безадрес.", 58, BONDS, is_primary=False)
+TQCB = Board(349, "TQCB", "Т+: Облигации - безадрес.", 58, BONDS, is_primary=False)
+TQIR = Board(377, "TQIR", "Т+ Облигации ПИР - безадрес.", 58, BONDS, is_primary=False)
 SNDX = Board(44, "SNDX", "Индексы фондового рынка", 9, INDEX)
+RTSI = Board(102, "RTSI", "Индексы РТС", 9, INDEX)
 CETS = Board(21, "CETS", "Системные сделки - безадрес.", 13, SELT)
 RFUD = Board(101, "RFUD", "Фьючерсы", 45, FORTS)
-BOARDS = {board.code: board for board in (TQBR, TQTF, SMAL, TQOB, SNDX, CETS, RFUD)}
+ROPD = Board(103, "ROPD", "Опционы", 35, OPTIONS)
+BOARDS = {board.code: board for board in (TQBR, TQTF, TQIF, SMAL, TQOB, TQCB, TQIR, SNDX, RTSI, CETS, RFUD, ROPD)}
 
 SHARE, FUND, BOND = ("common_share", "stock_shares"), ("exchange_ppif", "stock_ppif"), ("ofz_bond", "stock_bonds")
-STOCK_INDEX, PAIR, CONTRACT = (
+UNITS, CORPORATE = ("private_ppif", "stock_ppif"), ("exchange_bond", "stock_bonds")
+STOCK_INDEX, PAIR, CONTRACT, OPTION = (
     ("stock_index", "stock_index"),
     ("currency", "currency_selt"),
     ("futures", "futures_forts"),
+    ("option", "futures_options"),
 )
 
 
@@ -72,7 +81,8 @@ class Listing:
 
     `price` is what it hovers about, in the units of its quotes (per cent of par for bonds); `silence` how many minutes
     of 256 pass without a trade, `idle_days` how many days of 256; `turnover` a usual minute's volume in lots; `swing`
-    its usual move in a minute as a part of the price.
+    its usual move in a minute as a part of the price. `sunk` is taken off every price of a contract, in units of its
+    quotes, so that it may fall below zero. `expires` is the last day of a contract or a bond.
     """
 
     ticker: str
@@ -91,6 +101,9 @@ class Listing:
     idle_days: int = 0
     turnover: int = 200
     swing: float = 0.0004
+    sunk: int = 0
+    expires: date | None = None
+    currency: str = "RUB"
 
     def is_listed(self, day: date) -> bool:
         return self.listed_from <= day and (self.listed_till is None or day <= self.listed_till)
@@ -120,10 +133,28 @@ LISTINGS = (
     Listing(
         "SU26238RMFS4", TQOB, "ОФЗ-ПД 26238 15/05/2041", "ОФЗ 26238", BOND, "RU000A1038V6", 3, 1, 60.0,
         listed_from=date(2021, 6, 23), silence=170, idle_days=6, turnover=60, swing=0.0001,
+        expires=date(2041, 5, 15),
+    ),
+    Listing(
+        "RU000A103X66", TQCB, "Почта России БО-002P-01", "ПочтаР2P01", CORPORATE, "RU000A103X66", 2, 1, 92.0,
+        listed_from=date(2021, 10, 20), silence=190, idle_days=10, turnover=30, swing=0.0001,
+        expires=date(2029, 9, 28),
+    ),
+    Listing(
+        "RU000A1041B2", TQIR, "Завод КЭС 001P-04", "ЗаводКЭС1P", CORPORATE, "RU000A1041B2", 2, 1, 71.0,
+        listed_from=date(2021, 11, 1), silence=245, idle_days=80, turnover=4, swing=0.0003, expires=date(2027, 10, 20),
+    ),
+    Listing(
+        "RU000A0JR2C1", TQIF, "ЗПИФ Аренда-Бизнес", "АрендаБизн", UNITS, "RU000A0JR2C1", 1, 1, 640.0,
+        listed_from=date(2013, 4, 4), silence=235, idle_days=90, turnover=3, swing=0.0005,
     ),
     Listing(
         "IMOEX", SNDX, "Индекс МосБиржи", "Индекс МосБиржи", STOCK_INDEX, "RU000A0JP7K5", 2, 1, 2500.0, silence=0,
         turnover=40_000, swing=0.0003,
+    ),
+    Listing(
+        "RTSI", RTSI, "Индекс РТС", "Индекс РТС", STOCK_INDEX, None, 2, 1, 1100.0, silence=0, turnover=20_000,
+        swing=0.0003, currency="USD",
     ),
     Listing(
         "USD000UTSTOM", CETS, "USDRUB_TOM - USD/РУБ", "USDRUB_TOM", PAIR, None, 4, 1000, 65.0, turnover=900,
@@ -132,6 +163,31 @@ LISTINGS = (
     Listing(
         "SiZ6", RFUD, "Фьючерсный контракт Si-12.26", "Si-12.26", CONTRACT, None, 0, 1, 90_000.0,
         listed_from=date(2024, 12, 20), listed_till=date(2026, 12, 17), silence=20, turnover=150, swing=0.0002,
+        expires=date(2026, 12, 17),
+    ),
+    Listing(
+        "SiH4", RFUD, "Фьючерсный контракт Si-3.24", "Si-3.24", CONTRACT, None, 0, 1, 90_000.0,
+        listed_from=date(2022, 3, 18), listed_till=date(2024, 3, 21), silence=20, turnover=150, swing=0.0002,
+        expires=date(2024, 3, 21),
+    ),
+    Listing(
+        "SiZ3", RFUD, "Фьючерсный контракт Si-12.23", "Si-12.23", CONTRACT, None, 0, 1, 90_000.0,
+        listed_from=date(2021, 12, 17), listed_till=date(2023, 12, 21), silence=20, turnover=150, swing=0.0002,
+        expires=date(2023, 12, 21),
+    ),
+    Listing(
+        "CLG4", RFUD, "Фьючерсный контракт CL-2.24", "CL-2.24", CONTRACT, None, 2, 1, 70.0,
+        listed_from=date(2023, 8, 21), listed_till=date(2024, 2, 20), silence=90, turnover=20, sunk=75,
+        expires=date(2024, 2, 20),
+    ),
+    Listing(
+        "Si90000BC4", ROPD, "Опцион Call на Si-3.24, 90000", "Si90000BC4", OPTION, None, 0, 1, 2500.0,
+        listed_from=date(2023, 9, 22), listed_till=date(2024, 3, 21), silence=220, idle_days=40, turnover=5,
+        swing=0.002, expires=date(2024, 3, 21),
+    ),
+    Listing(
+        "POLY", TQBR, "Polymetal International plc", "Polymetal", SHARE, "JE00B6T5S470", 1, 1, 500.0,
+        listed_from=date(2013, 6, 21), listed_till=date(2023, 10, 12), turnover=90,
     ),
 )  # fmt: skip
 

@@ -13,7 +13,7 @@ from itertools import accumulate, compress
 from statistics import NormalDist
 
 from app.simulator.bars import Bars
-from app.simulator.listings import BONDS, FORTS, INDEX, Listing
+from app.simulator.listings import BONDS, FORTS, INDEX, OPTIONS, Listing
 from app.simulator.sessions import minutes
 
 _SCALES = ((512, 0.35), (128, 0.15), (32, 0.06), (8, 0.025), (1, 0.012))
@@ -54,7 +54,10 @@ def make_day(listing: Listing, day: date, seed: int) -> Bars:
     highs = [(o if o > c else c) + reach[up] for o, c, up in zip(opens, closes, ups, strict=True)]  # noqa: FURB136  # twice as fast
     lows = [(o if o < c else c) - reach[down] for o, c, down in zip(opens, closes, downs, strict=True)]  # noqa: FURB136  # the same
     volumes = [lots * listing.lot for lots in _lots(listing, traded, bustle)]
-    return Bars.of_columns(traded, opens, highs, lows, closes, *_turnover(listing, highs, lows, closes, volumes))
+    turnover = _turnover(listing, highs, lows, closes, volumes)
+    if sunk := listing.sunk * 10**listing.decimals:
+        opens, highs, lows, closes = ([tick - sunk for tick in ticks] for ticks in (opens, highs, lows, closes))
+    return Bars.of_columns(traded, opens, highs, lows, closes, *turnover)
 
 
 def noise(count: int, *names: object) -> bytes:
@@ -86,7 +89,7 @@ def _turnover(
 ) -> tuple[list[float], list[int]]:
     """Return values and volumes: contracts have no value, indices no volume, bonds are quoted in per cent of par."""
     market = listing.board.market
-    if market is FORTS:
+    if market in (FORTS, OPTIONS):
         return [0.0] * len(volumes), volumes
     units = _PAR // 100 if market is BONDS else 1
     scale = 10**listing.decimals

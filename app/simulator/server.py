@@ -16,6 +16,7 @@ from app.core.date_time import Timestamp
 from app.core.entities import Series
 from app.core.pages import CandlePage
 from app.core.spans import Period
+from app.simulator.access import MARKER, Access
 from app.simulator.answers import Exchange
 from app.simulator.clock import SimulatedClock
 from app.simulator.control import Control, LoggedRequest
@@ -48,17 +49,21 @@ class Simulator:
         clock: SimulatedClock | None = None,
         delay: timedelta = DELAY,
         gzip: bool = False,
+        access: Access | None = None,
     ) -> None:
         """Answer from a tape (a generated one by default), `delay` behind the clock.
 
         The clock starts where the tape says, by default in the present. `gzip` compresses bodies over a kilobyte for
-        clients that accept it; load tests are quicker without.
+        clients that accept it; load tests are quicker without. `access` lets some in without the delay.
         """
         self.tape = GeneratedTape() if tape is None else tape
         self.clock = clock or SimulatedClock(Timestamp.from_moscow(self.tape.start) if self.tape.start else None)
         self.delay = delay
+        self.access = access or Access()
         self.faults = Faults()
         self.requests: deque[LoggedRequest] = deque(maxlen=_KEPT_REQUESTS)
+        self.peak_in_flight = 0
+        self._in_flight = 0
         self.url = ""
         self._exchange = Exchange(self.tape, self.faults)
         self._gzip = gzip
@@ -69,7 +74,7 @@ class Simulator:
 
         Candles whose bar had ended by then (`delay` before the instant) are final. LookupError: no such security.
         """
-        return read_truth(self.tape, series, period, self._known(as_of or self.clock.now()), self.faults)
+        return read_truth(self.tape, series, period, self._known(as_of or self.clock.now(), self.delay), self.faults)
 
     @asynccontextmanager
     async def serve(self, host: str = "127.0.0.1", port: int = 0) -> AsyncGenerator[Self]:
@@ -92,23 +97,38 @@ class Simulator:
         status = None if reply.is_reset else reply.status
         real = Timestamp(datetime.now(UTC))
         self.requests.append(LoggedRequest(request.method, request.path, request.query_string, status, now, real))
-        return await send(request, reply)
+        self._in_flight += 1
+        self.peak_in_flight = max(self.peak_in_flight, self._in_flight)
+        try:
+            return await send(request, reply)
+        finally:
+            self._in_flight -= 1
 
     def _reply(self, request: web.Request, now: Timestamp) -> Reply:
-        known = self._known(now)
+        is_granted = self.access.is_granted(request.headers, now)
+        known = self._known(now, timedelta() if is_granted else self.delay)
         query, place = Query(request.query.items()), Place.of(request.path)
         candles = CandleQuery.of(query, known) if place.is_candles else None
         asked = Asked(request.method, request.path, place, candles, request.query_string)
         faults = self.faults.striking(asked)
         zips = self._gzip and "gzip" in request.headers.get("Accept-Encoding", "")
         key = (request.raw_path, zips)
-        reply = None if faults else self._settled.get(key, known)
+        reply = self._at_the_door(request, now)
+        if reply is None:
+            reply = None if faults else self._settled.get(key, known)
         if reply is None:
             reply, settled = self._answer(asked, query, known, faults, zips=zips)
             if settled:
                 self._settled.keep(key, settled, reply)
-        reply = replace(reply, headers={**reply.headers, "Date": format_datetime(now.utc, usegmt=True)})
+        more = {MARKER: "granted" if is_granted else "denied", "Date": format_datetime(now.utc, usegmt=True)}
+        reply = replace(reply, headers={**more, **reply.headers})
         return reduce(lambda changed, fault: fault.on_reply(changed), faults, reply)
+
+    def _at_the_door(self, request: web.Request, now: Timestamp) -> Reply | None:
+        """Answer who signs in, or is not let in at all."""
+        if request.path == "/authenticate":
+            return self.access.sign_in(request.headers, now)
+        return self.access.refusal(request.headers)
 
     def _answer(
         self, asked: Asked, query: Query, known: datetime, faults: Sequence[Fault], *, zips: bool
@@ -123,9 +143,10 @@ class Simulator:
             return Reply(200, {**_JSON, "Content-Encoding": "gzip"}, compress(body, 1)), answer.settled
         return Reply(200, _JSON, body), answer.settled
 
-    def _known(self, moment: Timestamp) -> datetime:
+    @staticmethod
+    def _known(moment: Timestamp, delay: timedelta) -> datetime:
         """Return the Moscow wall time up to which the exchange then tells what happened."""
-        return (moment - self.delay).moscow.replace(tzinfo=None)
+        return (moment - delay).moscow.replace(tzinfo=None)
 
 
 class _Settled:

@@ -3,7 +3,7 @@
 from datetime import date, timedelta
 from functools import lru_cache
 
-from app.simulator.listings import FORTS, SELT, Engine, Market
+from app.simulator.listings import FUTURES, SELT, Engine, Market
 
 HOLIDAYS = {(1, 1), (1, 2), (1, 7), (2, 23), (3, 8), (5, 1), (5, 9), (6, 12), (11, 4), (12, 31)}
 WORKING_SATURDAYS = {date(2024, 4, 27), date(2024, 11, 2), date(2024, 12, 28), date(2025, 11, 1)}
@@ -30,7 +30,7 @@ def minutes(market: Market, day: date) -> tuple[int, ...]:
     """Return every minute of the day in which the market may trade; none on a day it is closed."""
     if not is_open(market.engine, day):
         return ()
-    if market is FORTS:
+    if market.engine is FUTURES:
         return _FUTURES_DAY
     if market is SELT:
         return _PAIRS_DAY

@@ -3,6 +3,8 @@
 A task's id says what it does, and the brokers refuse one that still waits or runs; so ticks do not pile up.
 """
 
+from datetime import timedelta
+
 import structlog
 from taskiq import AsyncBroker, Context, TaskiqDepends, async_shared_broker
 
@@ -10,9 +12,11 @@ from app.bootstrap import Service
 from app.core.entities import Security, Series, Timeframe
 from app.core.market_data import LoadOutcome
 from app.use_cases.list_securities import list_securities
+from app.use_cases.refresh_reference import refresh_reference
 from app.use_cases.update_candles import update_candles as load_what_is_missing
 
 _log = structlog.stdlib.get_logger(__name__)
+_A_DAY = timedelta(days=1)
 _CONTEXT: Context = TaskiqDepends()
 _SERVICE: Service = TaskiqDepends()
 
@@ -24,11 +28,20 @@ async def kick_update(broker: AsyncBroker) -> None:
 
 @async_shared_broker.task("update_candles")
 async def update_candles(service: Service = _SERVICE, context: Context = _CONTEXT) -> None:
-    """Kick one task for each followed series."""
+    """Kick one task for each followed series, and one that sees whether the day's look at the exchange is due."""
     followed = [state.series for security in await list_securities(service.storage) for state in security.series]
     for series in followed:
         await _kick_series(context.broker, series)
+    await refresh.kicker().with_broker(context.broker).with_task_id("refresh_reference").kiq()
     _log.info("updating what is followed", series=len(followed))
+
+
+@async_shared_broker.task("refresh_reference")
+async def refresh(service: Service = _SERVICE) -> None:
+    """Read the boards of the exchange and the cards of what is followed, once a day."""
+    found = await refresh_reference(service.storage, service.adapter, service.directory, service.clock, every=_A_DAY)
+    for security, error in found.failures.items():
+        _log.warning("the card stays as it was", security=str(security), error=str(error))
 
 
 @async_shared_broker.task("update_series")

@@ -95,6 +95,9 @@ class FakeExchange:
     async def card(self, security: Security, /) -> SecurityCard:
         raise NotImplementedError
 
+    async def primary_card(self, ticker: str, /) -> SecurityCard:
+        raise NotImplementedError
+
     async def borders(self, card: SecurityCard, /) -> Mapping[Timeframe, Period]:
         del card
         known = [begin for begin in self.values if self.visible(begin) is not None]

@@ -14,10 +14,12 @@ from sqlalchemy import CheckConstraint, Connection, inspect, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 import db_schema
+from app.core.entities import SecurityCard
 from app.core.errors import SchemaMismatchError, StorageError, StorageUnavailableError
 from app.repository.migrate import migrate
 from app.repository.sql import SqlStorage
 from app.repository.sql.engine import migration_engine
+from app.tests.builders import SBER
 from db_schema.models import Base
 
 ROOT = Path(db_schema.__file__).parents[1]
@@ -122,6 +124,25 @@ async def test_a_connection_can_be_handed_in(empty_database_url: str, engine: As
     assert await tables(engine) == set(Base.metadata.tables)
 
 
+async def test_cards_of_the_first_revision_are_read_by_this_program(
+    empty_database_url: str, engine: AsyncEngine
+) -> None:
+    config = Config(ROOT / "alembic.ini", attributes={"url": empty_database_url})
+    await asyncio.to_thread(_upgrade_to, config, "0001")
+    columns = "ticker, board, engine, market, name, short_name, is_traded, is_primary"
+    async with engine.begin() as connection:
+        await connection.execute(
+            text(f"INSERT INTO security ({columns}) VALUES ('SBER', 'TQBR', 'stock', 'shares', '', '', true, false)")  # noqa: S608
+        )
+    await engine.dispose()
+    await migrate(empty_database_url)
+
+    storage = SqlStorage.open(empty_database_url)
+    async with storage.read() as reader:
+        assert await reader.securities.get(SBER) == SecurityCard(SBER, "stock", "shares")
+    await storage.close()
+
+
 async def test_a_failed_migration_leaves_nothing(empty_database_url: str, engine: AsyncEngine) -> None:
     async with engine.begin() as connection:
         await connection.execute(text("CREATE TABLE source (x INTEGER)"))
@@ -175,6 +196,12 @@ async def _downgrade(url: str) -> None:
 
     config = Config(ROOT / "alembic.ini", attributes={"url": url})
     await asyncio.to_thread(command.downgrade, config, "base")
+
+
+def _upgrade_to(config: Config, revision: str) -> None:
+    from alembic import command  # noqa: PLC0415  # beside its only use
+
+    command.upgrade(config, revision)
 
 
 def _upgrade_over(connection: Connection) -> None:

@@ -1,44 +1,74 @@
-"""What settings accept, and what they say of the rest."""
+"""What settings refuse, and what follows from them."""
 
 import pytest
 from pydantic import ValidationError
 
-from app.core.entities import Timeframe
 from app.settings import Settings
+
+ACCOUNT = {"iss_login": "us3r", "iss_password": "p4ssw0rd"}
+TOKEN = {"iss_token": "t0ken"}
+
+
+def settings(**values: object) -> Settings:
+    return Settings.model_validate({"_env_file": None, **values})
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "way_out"),
+    "url",
     [
-        ("redis_url", "foo:geheim", "redis://localhost:6379/0, or off"),
-        ("redis_url", "redis://me:geheim@localhost:abc/0", "port must be a number"),
-        ("redis_url", "redis://:geheim@localhost/abc", "database must be a number"),
-        ("redis_url", "redis:///0", "names no server"),
-        ("iss_url", "iss.moex.com", "like https://iss.moex.com"),
-        ("iss_url", "https:///iss", "like https://iss.moex.com"),
-        ("iss_rate", "-1", "or off"),
-        ("iss_rate", "quickly", "or off"),
-        ("default_timeframes", "M1,M7", "'M7': choose of M1, M5"),
+        "https://iss.moex.com",
+        "https://apim.moex.com",
+        "http://ISS.MOEX.COM:443/",
+        "https://iss.moex.com./",
+        "iss.moex.com",
+        "https://moex.com",
+        "https://a@iss.moex.com",
     ],
 )
-def test_a_wrong_value_is_answered_with_the_way_out(name: str, value: str, way_out: str) -> None:
-    with pytest.raises(ValidationError) as caught:
-        Settings.model_validate({name: value})
-
-    [error] = caught.value.errors()
-    assert way_out in error["msg"]
-    assert "geheim" not in error["msg"]
+@pytest.mark.parametrize("more", [{"iss_rate": "off"}, {"iss_rate": 11}, {"iss_concurrency": 11}], ids=str)
+def test_the_exchanges_own_hosts_cannot_be_asked_without_measure(url: str, more: dict[str, object]) -> None:
+    with pytest.raises(ValidationError, match="own hosts are asked at most 10"):
+        settings(iss_url=url, **more)
 
 
-@pytest.mark.parametrize("url", ["redis://localhost", "rediss://me:p@host:6380/2", "unix:///run/redis.sock?db=1"])
-def test_addresses_of_redis(url: str) -> None:
-    assert Settings(redis_url=url).redis_url == url
+@pytest.mark.parametrize("url", ["http://127.0.0.1:8010", "http://simulator:8010", "https://notmoex.com"])
+def test_a_simulator_may_be_asked_as_quickly_as_it_answers(url: str) -> None:
+    assert settings(iss_url=url, iss_rate="off", iss_concurrency=100).iss_rate is None
 
 
-def test_words_are_read_in_any_case() -> None:
-    settings = Settings.model_validate(
-        {"log_level": "debug", "redis_url": "OFF", "iss_rate": "Off", "default_timeframes": "m1, h1"}
-    )
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"iss_login": "user"}, "belong together"),
+        ({"iss_password": "p4ssw0rd"}, "belong together"),
+        ({**ACCOUNT, "iss_token": "p4ssw0rd"}, "not both"),
+        ({**ACCOUNT, "iss_login": "us:er"}, "no colon"),
+        ({**ACCOUNT, "iss_url": "http://iss.moex.com"}, "unencrypted"),
+        ({**ACCOUNT, "iss_passport_url": "http://passport.moex.com/authenticate"}, "unencrypted"),
+        ({"iss_url": "https://us3r:p4ssw0rd@iss.moex.com"}, "no password in ISS_URL"),
+        ({"iss_token": "p4ssw0rd", "iss_url": "http://apim.moex.com"}, "unencrypted"),
+    ],
+    ids=str,
+)
+def test_half_a_sign_in_is_refused_with_the_way_out(values: dict[str, object], words: str) -> None:
+    with pytest.raises(ValidationError, match=words):
+        settings(**values)
 
-    assert (settings.log_level, settings.redis_url, settings.iss_rate) == ("DEBUG", None, None)
-    assert settings.default_timeframes == (Timeframe.M1, Timeframe.H1)
+
+def test_nothing_secret_is_shown() -> None:
+    shown = f"{settings(**ACCOUNT)!r} {settings(**TOKEN)} {settings(**ACCOUNT).model_dump_json()}"
+
+    assert not [secret for secret in ("us3r", "p4ssw0rd", "t0ken") if secret in shown]
+
+
+def test_who_signs_in_reads_without_delay_unless_told_otherwise() -> None:
+    delays = [settings(**more).delay.total_seconds() for more in ({}, ACCOUNT, {**ACCOUNT, "iss_delay": 60})]
+
+    assert delays == [900, 0, 60]
+
+
+def test_a_token_has_a_host_of_its_own_and_the_same_source() -> None:
+    with_token, elsewhere = settings(**TOKEN), settings(**TOKEN, iss_url="http://localhost:1")
+
+    assert (with_token.exchange_url, with_token.source) == ("https://apim.moex.com", "https://iss.moex.com")
+    assert elsewhere.exchange_url == "http://localhost:1"

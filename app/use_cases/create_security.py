@@ -24,25 +24,29 @@ class FollowedSecurity:
 
 
 async def create_security(
-    storage: IStorage, adapter: IMarketDataAdapter, security: Security, *, since: Mapping[Timeframe, Since]
+    storage: IStorage, adapter: IMarketDataAdapter, security: Security | str, *, since: Mapping[Timeframe, Since]
 ) -> FollowedSecurity:
-    """Follow a security in these timeframes, each since its moment; followed twice is no error.
+    """Follow a security in these timeframes, each since its moment or its first candle, whichever is later.
 
-    A series that is followed already begins at the earlier of both moments. A moment inside a bar means that bar.
-    To follow a derived timeframe is to follow the minutes it is made of.
-    Raises SecurityNotFoundError when the exchange does not know it, InputError when there is nothing to follow.
+    A bare ticker means its primary board. Followed twice is no error: a series that is followed already begins at the
+    earlier of both moments. A moment inside a bar means that bar. To follow a derived timeframe is to follow its base.
+    Of those that begin with "all", timeframes without any candle are left out. Raises SecurityNotFoundError when the
+    exchange does not know it, InputError when there is nothing to follow.
     """
     if not since:
         raise InputError("timeframe", "name at least one timeframe to follow")
-    card = await adapter.card(security)
-    moments = await _moments(adapter, card, since)
+    card = await (adapter.primary_card(security) if isinstance(security, str) else adapter.card(security))
+    borders = await adapter.borders(card)
+    first = {timeframe: timeframe.floor(period.time_from) for timeframe, period in borders.items()}
+    moments = _moments(card.security, since, first)
     async with storage.begin() as uow:
         await uow.claim_source(adapter.source)
-        is_new = not await uow.series.filter_by_security(security).filter_followed().count()
+        is_new = not await uow.series.filter_by_security(card.security).filter_followed().count()
         await uow.securities.add([card])
         for timeframe, moment in moments.items():
-            await uow.series.add([await _followed(uow, Series(security, timeframe.base), timeframe.floor(moment))])
-        states = [state async for state in uow.series.filter_by_security(security).filter_followed()]
+            series = Series(card.security, timeframe)
+            await uow.series.add([await _followed(uow, series, moment, first.get(timeframe))])
+        states = [state async for state in uow.series.filter_by_security(card.security).filter_followed()]
     return FollowedSecurity(card, shortest_first(states), is_new)
 
 
@@ -52,27 +56,30 @@ def shortest_first(states: Iterable[SeriesState]) -> list[SeriesState]:
     return sorted(states, key=lambda state: order[state.series.timeframe])
 
 
-async def _moments(
-    adapter: IMarketDataAdapter, card: SecurityCard, since: Mapping[Timeframe, Since]
+def _moments(
+    security: Security, since: Mapping[Timeframe, Since], first: Mapping[Timeframe, Timestamp]
 ) -> dict[Timeframe, Timestamp]:
-    if "all" not in since.values():
-        return {timeframe: moment for timeframe, moment in since.items() if isinstance(moment, Timestamp)}
-    borders = await adapter.borders(card)
-    if missing := [
-        timeframe for timeframe, moment in since.items() if moment == "all" and timeframe.base not in borders
-    ]:
-        raise InputError(
-            "since", f"{card.security} has no candles of {', '.join(missing)} yet: give a date in place of all"
-        )
-    return {
-        timeframe: moment if isinstance(moment, Timestamp) else borders[timeframe.base].time_from
-        for timeframe, moment in since.items()
-    }
+    """Return where each series begins: never before its first candle, so that no request is spent there."""
+    moments: dict[Timeframe, Timestamp] = {}
+    for timeframe, moment in since.items():
+        base, begin = timeframe.base, first.get(timeframe.base)
+        if isinstance(moment, Timestamp):
+            wanted = max(timeframe.floor(moment), begin or timeframe.floor(moment))
+        elif begin is not None:
+            wanted = begin
+        else:
+            continue
+        moments[base] = min(wanted, moments.get(base, wanted))
+    if not moments:
+        names = ", ".join(since)
+        raise InputError("since", f"{security} has no candles of {names} yet: give a date in place of all")
+    return moments
 
 
-async def _followed(uow: IUnitOfWork, series: Series, moment: Timestamp) -> SeriesState:
+async def _followed(uow: IUnitOfWork, series: Series, moment: Timestamp, first: Timestamp | None) -> SeriesState:
     try:
         state = await uow.series.lock(series)
     except SeriesNotFoundError:
         state = SeriesState(series)
-    return replace(state, followed_from=min(moment, state.followed_from or moment))
+    begin = min(moment, state.followed_from or moment)
+    return replace(state, followed_from=max(begin, first or begin), first_candle=first or state.first_candle)

@@ -17,8 +17,8 @@ from app.use_cases.roll_up_candles import whole_bars
 class SeriesCoverage:
     """The covered periods of a series and the gaps between them, both oldest first.
 
-    Gaps are told from `followed_from` to now, of a series that nobody follows any more between its spans; spans may
-    begin before `followed_from`.
+    Gaps are told from `followed_from` to now, or to the last day that can have candles; of a series that nobody
+    follows any more between its spans. Spans may begin before `followed_from`.
     `version` and `history_version` are the series' counters (I16).
     """
 
@@ -42,10 +42,10 @@ async def get_spans(
     """
     now = await clock.now()
     async with storage.read() as uow:
-        await uow.securities.get(security)
+        end = min(now, (await uow.securities.get(security)).end or now)
         states = {state.series.timeframe: state async for state in uow.series.filter_by_security(security)}
         found = [
-            await _coverage(uow, state, each, now)
+            await _coverage(uow, state, each, end)
             for each in (SOURCED if timeframe is None else (timeframe,))
             if (state := states.get(each.base)) is not None
         ]

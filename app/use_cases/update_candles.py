@@ -3,7 +3,7 @@
 from collections.abc import Collection
 
 from app.core.date_time import Timestamp
-from app.core.entities import Security, SeriesState, Timeframe
+from app.core.entities import Security, SecurityCard, SeriesState, Timeframe
 from app.core.errors import InputError, SecurityNotFoundError, SeriesNotFoundError
 from app.core.market_data import IClock, ILoadProgress, IMarketDataLoader, LoadOutcome, Wish
 from app.core.repository import IStorage
@@ -30,7 +30,9 @@ async def update_candles(
         raise InputError("till", f"the period ends ({time_till}) before it begins ({time_from})")
     followed = await _followed(storage, securities, timeframes)
     till = time_till or await clock.now()
-    wishes = [_wish(state, time_from, till) for state in followed]
+    async with storage.read() as uow:
+        cards = {card.security: card async for card in uow.securities}
+    wishes = [_wish(state, cards[state.series.security], time_from, till) for state in followed]
     return await loader.load(wishes, progress=progress)
 
 
@@ -51,8 +53,13 @@ async def _followed(
     return [state for state in wanted if not stored or state.series.timeframe in stored]
 
 
-def _wish(state: SeriesState, time_from: Timestamp | None, time_till: Timestamp) -> Wish:
-    """Round both ends up to the timeframe: a candle belongs to a period when its beginning does."""
+def _wish(state: SeriesState, card: SecurityCard, time_from: Timestamp | None, time_till: Timestamp) -> Wish:
+    """Wish for what can be there: from the first candle to the end of the last day that can have any.
+
+    Both ends are rounded up to the timeframe: a candle belongs to a period when its beginning does.
+    """
     timeframe = state.series.timeframe
     begin = time_from or state.followed_from or time_till
-    return Wish(state.series, Period(timeframe.ceil(begin), timeframe.ceil(time_till)))
+    begin = max(begin, state.first_candle or begin)
+    end = min(time_till, card.end or time_till)
+    return Wish(state.series, Period(timeframe.ceil(begin), timeframe.ceil(end)))

@@ -2,7 +2,7 @@
 
 import typer
 
-from app.io.cli import candles, processes, securities
+from app.io.cli import candles, many, processes, securities, status
 from app.io.cli.options import Version
 from app.io.cli.running import ErrorsToExitCodes
 
@@ -15,12 +15,15 @@ app = typer.Typer(
 )
 for command in (
     securities.create_security,
+    many.import_securities,
+    securities.find,
     securities.securities,
     securities.remove_security,
     candles.update_candles,
     candles.show,
     candles.spans,
     candles.verify,
+    status.status,
     processes.serve,
     processes.worker,
     processes.scheduler,

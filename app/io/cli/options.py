@@ -40,6 +40,16 @@ Ticker = Annotated[
 Board = Annotated[
     str | None, typer.Argument(metavar="BOARD", help="Where: TQBR for shares, TQOB for federal bonds, ...")
 ]
+OptionalTicker = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="TICKER",
+        help="What is traded: SBER means its primary board, TQBR:SBER that one. Not with --all.",
+        show_default=False,
+    ),
+]
+OnBoard = Annotated[str | None, typer.Option("--board", metavar="BOARD", help="The board, named as an option.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Agree to the plan; needed where nobody can be asked.")]
 Securities = Annotated[
     list[Security] | None,
     typer.Option(

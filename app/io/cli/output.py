@@ -3,10 +3,12 @@
 import csv
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from rich.console import Console
 from rich.measure import Measurement
+from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
@@ -29,6 +31,14 @@ def say(message: str, style: str = "") -> None:
 def complain(message: str) -> None:
     """Say in one sentence what went wrong."""
     _err.print(Text.assemble(("Error: ", "bold red"), message), soft_wrap=True)
+
+
+@contextmanager
+def counting(what: str, total: int) -> Iterator[Callable[[], None]]:
+    """Draw how far a loop is, at a terminal; call what it gives once a turn."""
+    with Progress(console=_err, disable=not _err.is_terminal) as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda: progress.advance(task)
 
 
 def is_terminal() -> bool:

@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Match
 
 from app.core.errors import (
+    BoardNotFoundError,
     CandleServiceError,
     InputError,
     NotFoundError,
@@ -24,6 +25,8 @@ from app.core.errors import (
     SeriesNotFoundError,
     SourceError,
     SourceMismatchError,
+    SourcePausedError,
+    SourceSignInError,
     SourceUnavailableError,
     StorageBusyError,
     StorageError,
@@ -75,8 +78,19 @@ _KINDS: Mapping[type[Exception], _Kind] = {
     InputError: _Kind(422, "invalid-input", "The request makes no sense"),
     RequestValidationError: _Kind(422, "invalid-input", "The request makes no sense"),
     SecurityNotFoundError: _Kind(404, "security-not-found", "There is no such security"),
+    BoardNotFoundError: _Kind(404, "board-not-found", "No such board"),
     SeriesNotFoundError: _Kind(404, "series-not-found", "Nobody follows this series"),
     NotFoundError: _Kind(404, "not-found", "There is no such thing"),
+    SourcePausedError: _Kind(
+        503,
+        "source-paused",
+        "The exchange is left alone",
+        "The exchange failed too often and is left alone for now",
+        30,
+    ),
+    SourceSignInError: _Kind(
+        502, "source-sign-in", "The exchange refuses our sign-in", "The exchange refuses our sign-in: the log says more"
+    ),
     SourceUnavailableError: _Kind(
         503, "source-unavailable", "The exchange does not answer", "The exchange does not answer: try again later", 30
     ),

@@ -196,7 +196,13 @@ class SqlSeriesRepository(_Catalogue[SeriesState]):
 
     def _entity(self, row: Row[Any]) -> SeriesState:
         return SeriesState(
-            series_of(row), row.followed_from, row.watermark, row.as_of, row.version, row.history_version
+            series_of(row),
+            row.followed_from,
+            row.watermark,
+            row.as_of,
+            row.version,
+            row.history_version,
+            row.first_candle,
         )
 
 
@@ -209,4 +215,5 @@ def _state_values(state: SeriesState, security_id: int) -> Values:
         "as_of": state.as_of,
         "version": state.version,
         "history_version": state.history_version,
+        "first_candle": state.first_candle,
     }

@@ -14,6 +14,7 @@ from sqlalchemy.pool import QueuePool
 from app.core.errors import SchemaMismatchError, StorageBusyError, StorageError, StorageUnavailableError
 from app.repository import refusals
 from app.repository.sql import engine
+from app.repository.sql.boards import SqlBoardRepository
 from app.repository.sql.candles import SqlCandleRepository
 from app.repository.sql.catalogue import SqlSecurityRepository, SqlSeriesRepository
 from app.repository.sql.collection import table_of
@@ -32,6 +33,7 @@ _SQLITE_ROWS = 5_000  # a writer keeps all others out, so it should be short
 class SqlUnitOfWork:
     """The repositories of one transaction."""
 
+    boards: SqlBoardRepository
     securities: SqlSecurityRepository
     series: SqlSeriesRepository
     candles: SqlCandleRepository
@@ -43,6 +45,7 @@ class SqlUnitOfWork:
     @classmethod
     def over(cls, transaction: Transaction) -> Self:
         return cls(
+            SqlBoardRepository(transaction),
             SqlSecurityRepository(transaction),
             SqlSeriesRepository(transaction),
             SqlCandleRepository(transaction),

@@ -23,6 +23,14 @@ FULL = SecurityCard(
     is_primary=True,
     listed_from=date(2007, 7, 20),
     listed_till=date(2026, 12, 31),
+    secid="Sber",
+    latin_name="Sberbank",
+    lot=10,
+    currency="RUB",
+    primary_board="TQBR",
+    history_from=date(2007, 7, 21),
+    history_till=date(2026, 12, 30),
+    expires=date(2027, 1, 1),
 )
 
 

@@ -15,6 +15,7 @@ from app.core.date_time import Timestamp
 from app.core.entities import SOURCED, CandleSpan, Security, SecurityCard, SeriesState, Timeframe
 from app.core.errors import SecurityNotFoundError
 from app.core.market_data import SourcePage
+from app.core.markets import Board, FoundSecurity
 from app.core.pages import CandlePage
 from app.core.reconciliation import Rules
 from app.core.repository import IStorage
@@ -111,6 +112,9 @@ class FakeAdapter:
             raise SecurityNotFoundError(f"the exchange does not know {security}")
         return a_card(security, name="Сбербанк России ПАО ао" if security == SBER else "Газпром")
 
+    async def primary_card(self, ticker: str, /) -> SecurityCard:
+        return await self.card(Security(ticker, "TQBR"))
+
     async def borders(self, _card: SecurityCard, /) -> Mapping[Timeframe, Period]:
         return dict.fromkeys(SOURCED, Period(minute(-24 * 60), NOW))
 
@@ -118,10 +122,25 @@ class FakeAdapter:
         raise NotImplementedError
 
 
+@dataclass
+class FakeDirectory:
+    """Tells of one board and two shares."""
+
+    async def boards(self) -> Sequence[Board]:
+        return [Board("TQBR", "stock", "shares", "Shares", seen_at=NOW)]
+
+    async def find(self, text: str, /, *, limit: int) -> Sequence[FoundSecurity]:
+        shares = [FoundSecurity("SBER", "Сбербанк", primary_board="TQBR"), FoundSecurity("GAZP", primary_board="TQBR")]
+        return [share for share in shares if text.upper() in share.ticker][:limit]
+
+    async def listed(self, board: Board, /) -> Sequence[SecurityCard]:
+        return [a_card(security) for security in (SBER, GAZP) if security.board == board.code]
+
+
 def a_client(storage: IStorage, *, adapter: FakeAdapter | None = None, clock: FakeClock | None = None) -> Client:
     adapter, clock = adapter or FakeAdapter(), clock or FakeClock()
     loader = MarketDataLoader(storage, adapter, clock, rules=Rules(adapter.delay), workers=1)
-    service = Service(Settings(_env_file=None, source_name="fake"), storage, adapter, loader, clock)
+    service = Service(Settings(_env_file=None, source_name="fake"), storage, adapter, loader, clock, FakeDirectory())
     return Client(create_app(service=service))
 
 

@@ -26,9 +26,10 @@ def start(*arguments: str, folder: Path, environment: Mapping[str, str] | None =
     )
 
 
-def run_at_terminal(*arguments: str, folder: Path, environment: Mapping[str, str]) -> tuple[int, str]:
-    """Return the exit code of a command, and all that it showed."""
+def run_at_terminal(*arguments: str, folder: Path, environment: Mapping[str, str], typed: str = "") -> tuple[int, str]:
+    """Return the exit code of a command to which something was typed ahead, and all that it showed."""
     ours, theirs = pty.openpty()
+    os.write(ours, typed.encode())
     with subprocess.Popen(
         [*_PROGRAM, *arguments], cwd=folder, env=_environment(environment), stdin=theirs, stdout=theirs, stderr=theirs
     ) as process:

@@ -132,7 +132,15 @@ def test_since_all_means_from_the_first_candle(candles: Candles) -> None:
     [
         (("create-security", "SBER", "XXXX"), 3, "trades on TQBR, SMAL"),
         (("create-security", "NOPE", "TQBR"), 3, "knows no NOPE"),
-        (("create-security", "SBER"), 2, "TQBR:SBER"),
+        (("create-security", "SBERR"), 3, "did you mean SBER (Сбербанк)"),
+        (("create-security",), 2, "--board TQBR --all"),
+        (("create-security", "--all"), 2, "--board TQBR --all"),
+        (("create-security", "SBER", "TQBR", "--all"), 2, "--board TQBR --all"),
+        (("create-security", "SBER", "TQBR", "--board", "SMAL"), 2, "named twice"),
+        (("create-security", "--board", "TQBX", "--all"), 3, "has no board TQBX: did you mean"),
+        (("create-security", "SBER", "--since", "2030-01-01"), 2, "since: 2029-12-31T21:00:00Z is still to come"),
+        (("find", " "), 2, "what to search for"),
+        (("import-securities", "no-such-file"), 2, "no-such-file"),
         (("create-security", "SBER", "TQBR", "--since", "tomorrow"), 2, "since: "),
         (("create-security", "SBER", "TQBR", "-t", "M7"), 2, "M1, M5, M10, M15, M30, H1, H2, H4, D1, W1, MN1, Q1"),
         (("update-candles", "-s", "TQBR:GAZP"), 3, "create-security first"),
@@ -151,6 +159,110 @@ def test_what_cannot_be_done_is_said_in_one_sentence(
 
     assert (result.exit_code, result.stdout) == (code, "")
     assert words in result.stderr
+
+
+def test_a_ticker_alone_means_its_primary_board_and_says_so(candles: Candles) -> None:
+    result = candles("create-security", "sber", "-t", "D1")
+
+    assert result.exit_code == 0
+    assert "TQBR:SBER Сбербанк России ПАО ао is followed now (TQBR is its primary board)" in result.stderr
+
+
+def test_the_board_may_be_named_as_an_option(candles: Candles) -> None:
+    result = candles("create-security", "SBER", "--board", "SMAL", "-t", "D1", "--json")
+
+    assert [each["security"] for each in json.loads(result.stdout)] == ["SMAL:SBER"]
+
+
+def test_a_card_is_told_whole(candles: Candles) -> None:
+    candles("create-security", "SiZ6", "-t", "D1")
+    candles("create-security", "GAZP", "-t", "D1")
+
+    share, future = sorted(json.loads(candles("securities", "--json").stdout), key=lambda each: str(each["board"]))[
+        ::-1
+    ]
+
+    assert (share["lot"], share["currency"], share["primary_board"], share["is_traded"]) == (10, "RUB", "TQBR", True)
+    assert (share["listed_from"], share["history_till"], share["expires"]) == ("2011-12-15", "2024-05-15", None)
+    assert (future["security"], future["expires"]) == ("RFUD:SIZ6", "2026-12-17")
+
+
+def test_find_searches_the_exchange(candles: Candles) -> None:
+    table = candles("find", "газпром")
+    objects = json.loads(candles("find", "RU0009029540", "--json").stdout)
+    nothing = candles("find", "nothing of the kind")
+
+    assert table.stdout.splitlines()[1].split("\t")[:2] == ["TQBR:GAZP", "ГАЗПРОМ ао"]
+    assert [(each["ticker"], each["primary_board"]) for each in objects] == [("SBER", "TQBR")]
+    assert (nothing.exit_code, "finds nothing" in nothing.stderr) == (0, True)
+
+
+def test_a_file_is_followed_after_a_plan_and_a_bad_line_stops_nobody_else(candles: Candles, tmp_path: Path) -> None:
+    file = tmp_path / "list.csv"
+    lines = ["ticker,board,timeframes,since", "SBER,,D1,", "SBERR,,D1,", "GAZP,TQBR,M7,", "GAZP,TQBR,D1,2024-05-01"]
+    file.write_text("\n".join([*lines, "LKOH,,D1,2030-01-01"]))
+
+    result = candles("import-securities", str(file), "--yes", ISS_RATE="1000")
+
+    assert result.exit_code == 1
+    rows = [line.split("\t") for line in result.stdout.splitlines()[1:]]
+    assert [(row[0], row[2]) for row in rows] == [
+        ("TQBR:SBER", "followed now"),
+        ("SBERR", "failed"),
+        ("TQBR:GAZP", "followed now"),
+    ]
+    assert "3 securities in 3 series: at most" in result.stderr
+    assert "1 minute at 1000 requests a second" in result.stderr
+    assert "line 3: the exchange knows no SBERR: did you mean SBER" in result.stderr
+    assert "line 4: timeframes: " in result.stderr
+    assert "line 6: since: " in result.stderr
+    assert "3 of 5 could not be followed" in result.stderr
+    followed = [line.split("\t")[0] for line in candles("securities").stdout.splitlines()[1:]]
+    assert followed == ["TQBR:GAZP", "TQBR:SBER"]
+
+
+def test_a_list_comes_from_stdin_as_well(environment: Mapping[str, str]) -> None:
+    arguments = ["import-securities", "-", "--yes", "--json"]
+
+    result = CliRunner().invoke(app, arguments, input="TQBR:SBER\nGAZP TQBR\n", env=environment)
+
+    assert result.exit_code == 0
+    assert [(each["security"], each["line"], each["state"]) for each in json.loads(result.stdout)] == [
+        ("TQBR:SBER", 1, "followed now"),
+        ("TQBR:GAZP", 2, "followed now"),
+    ]
+
+
+def test_a_plan_that_nobody_agrees_to_is_not_carried_out(candles: Candles, tmp_path: Path) -> None:
+    (tmp_path / "list").write_text("SBER\n")
+
+    result = candles("import-securities", "list")
+
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "1 security in 4 series: at most" in result.stderr
+    assert "add --yes" in result.stderr
+    assert json.loads(candles("securities", "--json").stdout) == []
+
+
+def test_a_whole_board_is_followed(candles: Candles) -> None:
+    refused = candles("create-security", "--board", "TQOB", "--all")
+    result = candles("create-security", "--board", "tqob", "--all", "-t", "D1", "--yes")
+    again = candles("create-security", "--board", "TQOB", "--all", "-t", "D1", "--yes", "--json")
+
+    assert (refused.exit_code, "add --yes" in refused.stderr) == (2, True)
+    assert result.exit_code == 0
+    assert [line.split("\t")[::2] for line in result.stdout.splitlines()[1:]] == [["TQOB:SU26238RMFS4", "followed now"]]
+    assert [each["state"] for each in json.loads(again.stdout)] == ["followed already"]
+
+
+def test_at_a_terminal_the_plan_is_asked_about(environment: Mapping[str, str], tmp_path: Path) -> None:
+    (tmp_path / "list").write_text("SBER\n")
+
+    code, shown = run_at_terminal("import-securities", "list", folder=tmp_path, environment=environment, typed="n\n")
+    agreed, _ = run_at_terminal("import-securities", "list", folder=tmp_path, environment=environment, typed="y\n")
+
+    assert (code, "Go on?" in shown, "followed" in shown) == (1, True, False)
+    assert agreed == 0
 
 
 def test_a_silent_exchange_is_exit_code_4(candles: Candles, exchange: Simulator) -> None:

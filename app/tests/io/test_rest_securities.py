@@ -4,6 +4,7 @@ import pytest
 
 from app.core.entities import Timeframe
 from app.core.errors import SourceRefusedError, SourceUnavailableError
+from app.core.markets import Board
 from app.core.repository import IStorage
 from app.repository.memory import MemoryStorage
 from app.tests.builders import T0, a_page, minute
@@ -56,6 +57,40 @@ async def test_what_is_left_open_is_taken_from_the_settings() -> None:
     assert [series["timeframe"] for series in created.json["series"]] == ["M1", "M10", "H1", "D1"]
 
 
+async def test_without_a_board_the_answer_says_which_is_primary(client: Client) -> None:
+    created = await client.post(PATH, {"ticker": "sber"})
+
+    assert (created.status, created.headers["location"]) == (201, SBER_PATH)
+    assert created.json["security"] == "TQBR:SBER"
+
+
+async def test_search_asks_the_exchange(client: Client) -> None:
+    found = await client.get("/v1/search", {"q": "gaz"})
+    empty = await client.get("/v1/search", {"q": " "})
+
+    assert (found.status, found.json["count"]) == (200, 1)
+    assert found.json["securities"][0] == {
+        "ticker": "GAZP",
+        "name": "",
+        "short_name": "",
+        "isin": None,
+        "kind": None,
+        "primary_board": "TQBR",
+        "is_traded": True,
+    }
+    assert [error["parameter"] for error in empty.json["errors"]] == ["q"]
+
+
+async def test_boards_are_those_stored_or_well_known(client: Client, storage: IStorage) -> None:
+    known = await client.get("/v1/boards")
+    async with storage.begin() as writer:
+        await writer.boards.add([Board("TQNW", "stock", "shares", seen_at=T0)])
+    stored = await client.get("/v1/boards")
+
+    assert "TQBR" in [board["code"] for board in known.json["boards"]]
+    assert [(board["code"], board["seen_at"]) for board in stored.json["boards"]] == [("TQNW", "2024-01-03T07:00:00Z")]
+
+
 async def test_an_unknown_security_is_not_found(client: Client) -> None:
     created = await client.post(PATH, {**NEW, "ticker": "NOSUCH"})
 
@@ -76,6 +111,7 @@ async def test_an_unknown_security_is_not_found(client: Client) -> None:
         ({"timeframes": ["M7"]}, "timeframes"),
         ({"timeframes": "H1"}, "timeframes"),
         ({"since": "long ago"}, "since"),
+        ({"since": "2030-01-01"}, "since"),
         ({"\ud800": 1}, "body"),
     ],
 )
@@ -121,7 +157,7 @@ async def test_failures_of_the_exchange_are_told_apart(error: Exception, status:
 
 @pytest.mark.parametrize(
     ("since", "begin"),
-    [("all", "2024-01-02T05:00:00Z"), ("2024-01-03T11:59", "2024-01-03T05:00:00Z"), (None, "2023-12-05T05:00:00Z")],
+    [("all", "2024-01-02T07:00:00Z"), ("2024-01-03T11:59", "2024-01-03T05:00:00Z"), (None, "2024-01-02T07:00:00Z")],
 )
 async def test_to_follow_a_derived_timeframe_is_to_follow_its_minutes(since: str | None, begin: str) -> None:
     client = a_client(MemoryStorage())

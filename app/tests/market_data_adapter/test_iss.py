@@ -7,7 +7,8 @@ import stamina
 from aiohttp import web
 
 from app.core.errors import SourceBadAnswerError, SourceRefusedError, SourceUnavailableError
-from app.market_data_adapter.iss import USER_AGENT, Budget, IssClient
+from app.market_data_adapter.budget import Budget
+from app.market_data_adapter.iss import USER_AGENT, IssClient
 from app.simulator.fault_kinds import Bomb, Cut, Html, Reset, Slow, Status, WrongDate
 from app.simulator.faults import Fault
 from app.simulator.server import Simulator

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from app.core.date_time import Timestamp
 from app.core.entities import Security, Series, Timeframe
 from app.core.errors import SourceBadAnswerError, SourceError, SourceSchemaError
-from app.market_data_adapter.parsing import parse_borders, parse_candles, parse_cards, unix_of
+from app.market_data_adapter.parsing import parse_borders, parse_candles, unix_of
+from app.market_data_adapter.parsing_reference import parse_cards
 
 SERIES = Series(Security("SBER", "TQBR"), Timeframe.M1)
 COLUMNS = ["begin", "open", "high", "low", "close", "volume", "value"]

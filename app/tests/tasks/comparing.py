@@ -1,8 +1,11 @@
 """What is stored against what the exchange told."""
 
+from datetime import timedelta
+
 from app.bootstrap import Service
 from app.core.date_time import Timestamp
 from app.core.entities import Series
+from app.core.pages import CandlePage
 from app.core.spans import Period
 from app.simulator.server import Simulator
 from app.use_cases.create_security import create_security
@@ -25,6 +28,10 @@ async def _is_current(service: Service, simulator: Simulator, series: Series) ->
         spans = [Period(span.time_from, span.time_till) async for span in uow.spans.filter_by_series(series)]
     assert state.followed_from is not None
     truth = simulator.truth(series, Period(state.followed_from, simulator.clock.now()))
+    if truth and series.timeframe.after(truth[-1].timestamp) > simulator.clock.now() - timedelta(days=1):
+        truth = CandlePage.join(
+            series, [truth[:-1], truth[-1:].final_before(truth[-1].timestamp)]
+        )  # not yet shown whole
     if stored != truth:
         return False
     final = truth[: sum(truth.finals)]

@@ -10,7 +10,7 @@ from app.simulator.faults import Match
 from app.simulator.server import Simulator
 from app.tasks.broker import embedded
 from app.tasks.in_process_broker import InProcessBroker
-from app.tests.builders import GAZP_M1, SBER_D1, SBER_M1
+from app.tests.builders import GAZP_M1, SBER_D1, SBER_M1, a_card
 from app.tests.tasks.comparing import follow, is_current
 from app.tests.tasks.waiting import eventually
 
@@ -81,3 +81,36 @@ async def test_no_more_tasks_run_at_once_than_there_is_room_for() -> None:
     await eventually(lambda: running == ["one", "two", "three"])
 
     await broker.shutdown()
+
+
+async def test_boards_and_cards_are_read_once_a_day_in_the_background(service: Service, simulator: Simulator) -> None:
+    await follow(service, SBER_D1, since=simulator.clock.now() - timedelta(days=2))
+    async with service.storage.begin() as uow:
+        await uow.securities.add([a_card(SBER_D1.security, name="an old name")])
+
+    with capture_logs() as logs:
+        async with embedded(service):
+            await eventually(lambda: has_boards(service))
+            await eventually(lambda: [log["event"] for log in logs] == ["updating what is followed"] * 2)
+
+    async with service.storage.read() as uow:
+        assert (await uow.securities.get(SBER_D1.security)).name == "Сбербанк России ПАО ао"
+    asked = [each for each in simulator.requests if (each.method, each.path) == ("GET", "/iss/index.json")]
+    assert len(asked) == 1
+
+
+async def test_a_card_that_cannot_be_read_is_told_of(service: Service, simulator: Simulator) -> None:
+    await follow(service, SBER_D1, since=simulator.clock.now() - timedelta(days=2))
+    simulator.faults.add(Status(match=Match(path="/iss/securities/SBER.json"), code=404, times=None))
+
+    with capture_logs() as logs:
+        async with embedded(service):
+            await eventually(lambda: has_boards(service))
+
+    [warning] = [log for log in logs if log["log_level"] == "warning"]
+    assert (warning["event"], warning["security"]) == ("the card stays as it was", "TQBR:SBER")
+
+
+async def has_boards(service: Service) -> bool:
+    async with service.storage.read() as uow:
+        return await uow.boards.count() > 0

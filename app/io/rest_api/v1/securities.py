@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.core.entities import Security, SecurityCard
-from app.io.parameters import parse_security, parse_since, parse_timeframe
+from app.io.parameters import parse_since, parse_timeframe, parse_wanted
 from app.io.rest_api import cursors, errors
 from app.io.rest_api.dependencies import ServiceDependency, path_security
 from app.io.rest_api.v1.security_answer import SecurityAnswer, SecurityList, SecuritySpans, SeriesSpans
@@ -24,7 +24,7 @@ class NewSecurity(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     ticker: str = Field(examples=["SBER"])
-    board: str = Field(examples=["TQBR"])
+    board: str | None = Field(None, description="By default its primary board", examples=["TQBR"])
     timeframes: list[str] | None = Field(
         None,
         min_length=1,
@@ -95,15 +95,18 @@ async def list_followed(wish: Annotated[SecurityParameters, Query()], service: S
 async def follow(new: NewSecurity, service: ServiceDependency, response: Response) -> SecurityAnswer:
     """Follow a security of the exchange; its candles are then read in the background.
 
-    Followed twice is no error: timeframes are added, and an earlier `since` moves the beginning back.
+    Without a board its primary one is meant; the answer says which that is. Candles begin at `since`, or with the
+    first one of the exchange if that is later. Followed twice is no error: timeframes are added, and an earlier `since`
+    moves the beginning back.
     """
-    security = parse_security(new.ticker, new.board, field="ticker")
+    wanted = parse_wanted(new.ticker, new.board, field="ticker")
     since = await service.since(
         [parse_timeframe(timeframe, "timeframes") for timeframe in new.timeframes or ()],
         None if new.since is None else parse_since(new.since),
     )
-    followed = await create_security(service.storage, service.adapter, security, since=since)
+    followed = await create_security(service.storage, service.adapter, wanted, since=since)
     response.status_code = 201 if followed.is_new else 200
+    security = followed.card.security
     response.headers["Location"] = f"/v1/securities/{security.board}/{security.ticker}"
     return SecurityAnswer.of(followed)
 

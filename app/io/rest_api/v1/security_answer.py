@@ -54,6 +54,14 @@ class SecurityAnswer(BaseModel):
     is_primary: bool
     listed_from: date | None
     listed_till: date | None
+    secid: str = Field(description="The ticker as the exchange spells it", examples=["SBER"])
+    latin_name: str
+    lot: int | None = Field(description="How many units a lot has")
+    currency: str | None
+    primary_board: str | None
+    history_from: date | None
+    history_till: date | None
+    expires: date | None = Field(description="The last day of a contract, or the day a bond is repaid")
     series: list[FollowedSeries] = Field(description="Shortest timeframe first")
 
     @classmethod
