@@ -41,10 +41,10 @@ bench: $(TOOLS) ## measure how fast candles go in, and how fast minutes become l
 	$(BIN)/python -m app.bench.resample
 
 demo: $(PROGRAM) ## show the whole way against a simulated exchange; STAY=1 leaves it serving
-	$(BIN)/python -m app.io.cli demo $(if $(STAY),--stay)
+	@trap : INT; $(BIN)/python -m app.io.cli demo $(if $(STAY),--stay) || [ $$? -eq 130 ] # Ctrl-C is how it ends
 
 run: $(PROGRAM) ## serve candles of the real exchange, as .env says
-	$(BIN)/python -m app.io.cli serve
+	@trap : INT; $(BIN)/python -m app.io.cli serve || [ $$? -eq 130 ]
 
 migrate: $(PROGRAM) ## bring the tables of the database named in .env up to date
 	$(BIN)/python -m app.io.cli migrate

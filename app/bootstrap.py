@@ -120,6 +120,7 @@ def configure_logging(level: str) -> None:
     )
     logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.getLogger("taskiq").setLevel(logging.CRITICAL)  # the tasks' own middleware tells failures once
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells of each of its plugins
     structlog.configure(
         processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),

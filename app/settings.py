@@ -8,15 +8,7 @@ from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, field_va
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.core.entities import Timeframe
-
-
-def _timeframes(value: object) -> object:
-    return [Timeframe(part.strip()) for part in value.split(",")] if isinstance(value, str) else value
-
-
-def _off(value: object) -> object:
-    return None if value == "off" else value
-
+from app.setting_values import http_address, or_off, positive_or_off, redis_address, timeframes, upper
 
 _ISS = "https://iss.moex.com"
 _APIM = "https://apim.moex.com"
@@ -30,13 +22,13 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True)
 
     database_url: str = Field("sqlite:///candles.db", repr=False)
-    redis_url: Annotated[str | None, BeforeValidator(_off)] = Field(None, repr=False)
+    redis_url: Annotated[str | None, BeforeValidator(redis_address), BeforeValidator(or_off)] = Field(None, repr=False)
 
     iss_url: str = _ISS
     source_name: str | None = None
     clock: Literal["system", "source"] = "system"
 
-    iss_rate: Annotated[Annotated[float, Field(gt=0)] | None, BeforeValidator(_off)] = 5
+    iss_rate: Annotated[float | None, BeforeValidator(positive_or_off)] = 5
     iss_concurrency: int = Field(4, ge=1, le=100)
     iss_share_processes: int = Field(4, ge=1)
     iss_break_after: int = Field(5, ge=1)
@@ -58,7 +50,7 @@ class Settings(BaseSettings):
     settle: float = Field(24 * 3600, ge=0)
     load_workers: int = Field(8, ge=1)
 
-    default_timeframes: Annotated[tuple[Timeframe, ...], NoDecode, BeforeValidator(_timeframes)] = (
+    default_timeframes: Annotated[tuple[Timeframe, ...], NoDecode, BeforeValidator(timeframes)] = (
         Timeframe.M1,
         Timeframe.M10,
         Timeframe.H1,
@@ -72,7 +64,9 @@ class Settings(BaseSettings):
 
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65535)
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(upper)] = "INFO"
+
+    _http = field_validator("iss_url")(http_address)
 
     @field_validator("iss_url")
     @classmethod

@@ -1,6 +1,7 @@
 """The whole service in one terminal: a simulated exchange, a store of its own, and the REST API."""
 
 import asyncio
+import sys
 import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -46,11 +47,11 @@ _console = Console(highlight=False)
 async def run_demo(exchange: str, *, port: int, stay: bool, folder: Path = FOLDER) -> None:
     """Load from the simulated exchange at this URL, show, ask; with `stay` serve until SIGTERM or cancellation."""
     configure_logging("WARNING")
-    folder.mkdir(exist_ok=True)  # noqa: ASYNC240  # nothing else runs yet
+    _make(folder)
     async with AsyncExitStack() as stack:
         settings = _settings(folder, exchange)
         service = await stack.enter_async_context(bootstrap(settings))
-        _say(f"A simulated exchange answers at {settings.iss_url}; there it is {await _wall(service)} in Moscow.")
+        _say(f"A simulated exchange: {settings.iss_url}, Moscow time {await _wall(service)}.")
         await _follow(service)
         await _load(service)
         await _show(service)
@@ -58,12 +59,24 @@ async def run_demo(exchange: str, *, port: int, stay: bool, folder: Path = FOLDE
         root = f"http://{_HOST}:{listener.getsockname()[1]}"
         await stack.enter_async_context(serving(service, listener))
         await _ask(root)
-        _tell_addresses(root, settings)
+        if stay:
+            _tell_addresses(root, settings)
+        _tell_what_next(settings)
         if stay:
             told = stack.enter_context(until_terminated())
             await stack.enter_async_context(embedded(service))
             _say("It keeps loading what is new. Ctrl-C ends it.")
             await told.wait()
+        else:
+            _say("The demo is over: make demo STAY=1 keeps it up.")
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        where = folder.absolute()
+        raise InputError("demo", f"cannot make {where} ({error.strerror}): run it where you may write") from error
 
 
 def _settings(folder: Path, url: str) -> Settings:
@@ -145,11 +158,25 @@ def _tell_addresses(root: str, settings: Settings) -> None:
         f"""
   {root}/docs  the API, to try out
   {root}{_REQUEST}
-  {settings.iss_url}/iss/index.json  the simulated exchange
-
-The store stays in {settings.database_url.partition("///")[2]}: run the demo again and it is ready at once.
-Against the real exchange: candles create-security SBER TQBR, then candles update-candles."""
+  {settings.iss_url}/iss/index.json  the simulated exchange"""
     )
+
+
+def _tell_what_next(settings: Settings) -> None:
+    _say(
+        f"""
+The store stays in {settings.database_url.partition("///")[2]}: run the demo again and it is ready at once.
+Against the real exchange:
+  make setup
+  . {_activation()}
+  candles create-security SBER TQBR
+  candles update-candles"""
+    )
+
+
+def _activation() -> str:
+    """Name what `make setup` makes, whatever ran the demo."""
+    return ".venv/{}.{}/bin/activate".format(*sys.version_info)
 
 
 async def _wall(service: Service) -> str:

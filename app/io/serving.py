@@ -1,9 +1,10 @@
 """The REST API on a socket, within the event loop of the caller."""
 
 import asyncio
+import errno
 import signal
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 
 import uvicorn
@@ -23,17 +24,22 @@ def listen(host: str, port: int) -> socket.socket:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         return socket.create_server(address, family=family)
     except OSError as error:
+        if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+            raise InputError(
+                "host", f"cannot listen on {host} ({error.strerror}): give an address of this machine, like 127.0.0.1"
+            ) from error
         raise InputError("port", f"cannot listen on {host}:{port} ({error}): give another --port, or 0") from error
 
 
-async def run_api(settings: Settings, listener: socket.socket) -> None:
-    """Serve until SIGTERM or cancellation. Without Redis the candles are updated here as well."""
+async def run_api(settings: Settings, listener: socket.socket, *, announce: Callable[[], None]) -> None:
+    """Serve until SIGTERM or cancellation; announced once it answers. Without Redis it updates the candles as well."""
     async with AsyncExitStack() as stack:
         told = stack.enter_context(until_terminated())
         service = await stack.enter_async_context(bootstrap(settings))
         if settings.redis_url is None:
             await stack.enter_async_context(embedded(service))
         await stack.enter_async_context(serving(service, listener))
+        announce()
         await told.wait()
 
 

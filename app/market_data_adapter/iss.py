@@ -1,6 +1,8 @@
 """The way to ISS over HTTP: one session, within the budget of all processes, patience with what passes."""
 
 import errno
+import os
+import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
@@ -201,6 +203,13 @@ def _given_at(response: aiohttp.ClientResponse) -> Timestamp:
     return moment - timedelta(seconds=int(age) if age.isdecimal() else 0)
 
 
+def _reason(error: OSError) -> str:
+    """Say in the system's words why there is no connection."""
+    if error.errno and not isinstance(error, socket.gaierror):  # asyncio puts the address in place of the words
+        return os.strerror(error.errno)
+    return error.strerror or str(error)
+
+
 def _http_date(text: str) -> Timestamp | None:
     try:
         moment = parsedate_to_datetime(text)
@@ -227,12 +236,15 @@ def _translated(url: str) -> Iterator[None]:
         raise SourceRefusedError(f"{url} shows a bad certificate: {error}") from error
     except aiohttp.InvalidURL as error:
         raise SourceRefusedError(f"{url} is no address: check ISS_URL") from error
+    except aiohttp.ClientConnectorError as error:
+        what = f"cannot reach {error.host}: {_reason(error.os_error)}; check the network or ISS_URL"
+        raise SourceUnavailableError(what, is_pushback=_is_reset(error)) from error
     except TimeoutError as error:
         raise SourceUnavailableError(f"{url} did not answer in time") from error
     except aiohttp.ClientResponseError as error:
         raise SourceUnavailableError(f"{url} does not speak HTTP: {error.message}") from error
     except (aiohttp.ClientError, OSError) as error:
-        what = f"{url} cannot be read: {error!r}"
+        what = f"{url} cannot be read: {str(error) or type(error).__name__}"
         raise SourceUnavailableError(what, is_pushback=_is_reset(error)) from error
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import db_schema
 from app.core.errors import SchemaMismatchError
-from app.repository.sql.engine import parse, place
+from app.repository.sql.engine import parse, place, require_file
 from app.repository.sql.translation import OUTAGES, translating
 
 
@@ -27,6 +27,7 @@ def _upgrade(url: str, revision: str) -> None:
     config.set_main_option("script_location", str(Path(db_schema.__file__).parent).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     where = place(parse(url))
+    require_file(parse(url))
     try:
         with translating(where, *OUTAGES):
             command.upgrade(config, revision)

@@ -115,5 +115,5 @@ def _equip(broker: AsyncBroker, service: Service) -> None:
 
 def _redis_url(settings: Settings) -> str:
     if settings.redis_url is None:
-        raise InputError("REDIS_URL", "REDIS_URL is not set: without it `serve` runs the updates itself")
+        raise InputError("REDIS_URL", "not set: without it `serve` runs the updates itself")
     return settings.redis_url

@@ -220,3 +220,12 @@ def _differences(connection: Connection) -> list[object]:
 def _checks(connection: Connection) -> set[str | None]:
     inspector = inspect(connection)
     return {check["name"] for table in Base.metadata.tables for check in inspector.get_check_constraints(table)}
+
+
+@pytest.mark.parametrize(
+    ("file", "way_out"),
+    [("absent/candles.db", "there is no folder .*absent: create it"), (".", "it is a folder: name a file in it")],
+)
+async def test_a_file_that_cannot_be_opened_is_named_with_the_way_out(tmp_path: Path, file: str, way_out: str) -> None:
+    with pytest.raises(StorageUnavailableError, match=way_out):
+        await migrate(f"sqlite:///{tmp_path / file}")

@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 from app.core.date_time import Timestamp
 from app.core.entities import Security, SecurityCard, SeriesState, Timeframe
-from app.core.errors import InputError, SecurityNotFoundError
+from app.core.errors import InputError, SecurityNotFoundError, SeriesNotFoundError
 from app.core.market_data import IClock, ILoadProgress, IMarketDataLoader, LoadOutcome, Wish
 from app.core.repository import IStorage
 from app.core.spans import Period
@@ -23,8 +23,8 @@ async def update_candles(
 ) -> LoadOutcome:
     """Bring followed series up to now, or only these securities, timeframes and the half-open `[time_from, time_till)`.
 
-    A derived timeframe means the minutes it is made of. Raises SecurityNotFoundError for a security nobody follows and
-    InputError for a period that ends before it begins.
+    A derived timeframe means the minutes it is made of. Raises SecurityNotFoundError for a security nobody follows,
+    SeriesNotFoundError for a timeframe nobody follows, InputError for a period that ends before it begins.
     """
     if time_from is not None and time_till is not None and time_from > time_till:
         raise InputError("till", f"the period ends ({time_till}) before it begins ({time_from})")
@@ -46,11 +46,11 @@ async def _followed(
         names = ", ".join(map(str, strange))
         raise SecurityNotFoundError(f"{names} is not followed: add it with create-security first")
     stored = {timeframe.base for timeframe in timeframes}
-    return [
-        state
-        for state in states
-        if (not securities or state.series.security in securities) and (not stored or state.series.timeframe in stored)
-    ]
+    wanted = [state for state in states if not securities or state.series.security in securities]
+    if absent := stored - {state.series.timeframe for state in wanted}:
+        names = ", ".join(timeframe for timeframe in Timeframe if timeframe in absent)
+        raise SeriesNotFoundError(f"{names} is not followed: add it with create-security --timeframe first")
+    return [state for state in wanted if not stored or state.series.timeframe in stored]
 
 
 def _wish(state: SeriesState, card: SecurityCard, time_from: Timestamp | None, time_till: Timestamp) -> Wish:

@@ -17,7 +17,7 @@ from app.io.cli.progress import LoadProgress
 from app.io.cli.running import FAILED, run
 from app.io.parameters import parse_security
 from app.use_cases import audit_candles as auditing
-from app.use_cases import get_candles, get_spans
+from app.use_cases import get_candles, get_spans, list_securities
 from app.use_cases import update_candles as updating
 from app.use_cases import verify as verifying
 from app.use_cases.get_candles import CandleAnswer, Gap, GapReason
@@ -57,6 +57,8 @@ def update_candles(
             )
         )
     _show_outcome(outcome, progress.series, as_json=as_json)
+    if not progress.series and not run(lambda service: list_securities.list_securities(service.storage)):
+        output.say("nothing is followed: begin with candles create-security SBER TQBR")
     if outcome.failures:
         output.complain(f"{len(outcome.failures)} of {len(progress.series)} series could not be loaded completely")
         raise typer.Exit(FAILED)

@@ -26,9 +26,15 @@ def serve(
     configure_logging(settings.log_level)
     listener = listen(host or settings.host, settings.port if port is None else port)
     where, taken, *_ = listener.getsockname()
-    output.say(f"the API answers at http://{where}:{taken}, its documentation at /docs")
+    shown = f"[{where}]" if ":" in where else where
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        runner.run(run_api(settings, listener))
+        runner.run(
+            run_api(
+                settings,
+                listener,
+                announce=lambda: output.say(f"the API answers at http://{shown}:{taken}, its documentation at /docs"),
+            )
+        )
 
 
 def worker() -> None:

@@ -1,6 +1,7 @@
 """From a command to the service and back: one event loop, one service, one place where errors become exit codes."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
 
@@ -52,6 +53,7 @@ def run(work: "Callable[[Service], Awaitable[Result]]") -> Result:
 
     settings = read_settings()
     configure_logging("WARNING")
+    logging.getLogger("stamina").setLevel(logging.ERROR)  # people see the last failure, not each try
 
     async def use() -> Result:
         async with bootstrap(settings) as service:
@@ -70,8 +72,10 @@ def read_settings() -> "Settings":
     try:
         return Settings()
     except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, each['loc'])).upper()}: {each['msg']}" for each in error.errors())
-        raise InputError("settings", f"{wrong} (in the environment or .env)") from None  # the error shows secrets
+        wrong = {str(each["loc"][0]).upper(): each["msg"].removeprefix("Value error, ") for each in error.errors()}
+        (first, message), *others = wrong.items()
+        more = "".join(f"; {name}: {what}" for name, what in others)
+        raise InputError(first, f"{message}{more} (in the environment or .env)") from None  # the error shows secrets
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

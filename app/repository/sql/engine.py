@@ -1,8 +1,10 @@
 """Engines: how connections are opened, and what a transaction begins with."""
 
 import asyncio
+import os
 import sqlite3
 from contextlib import suppress
+from pathlib import Path
 
 from sqlalchemy import URL, Connection, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -10,7 +12,7 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from app.core.errors import StorageError
+from app.core.errors import StorageError, StorageUnavailableError
 
 _DRIVERS = {"postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg", "sqlite": "sqlite+aiosqlite"}
 _CONNECT_SECONDS = 10
@@ -19,17 +21,24 @@ _STATEMENT_SECONDS = 300
 """Longer than any statement of ours: what never answers counts as gone."""
 
 
+_ENCODE = "in a password @ is written %40, / %2F, : %3A and % %25"
+
+
 def parse(url: str) -> URL:
     """Read a database URL, with or without a driver; StorageError says which databases there are."""
     try:
         parsed = make_url(url)
     except ArgumentError as error:
         raise StorageError("DATABASE_URL is no URL: postgresql://host/database or sqlite:///file.db") from error
+    except ValueError:  # the port; its text is shown nowhere, for it may be a piece of the password
+        raise StorageError(f"DATABASE_URL has a port that is no number: {_ENCODE}") from None
     parsed = parsed.set(drivername=_DRIVERS.get(parsed.drivername, parsed.drivername))
     if parsed.drivername not in _DRIVERS.values():
         raise StorageError(f"DATABASE_URL names {parsed.drivername}: only postgresql and sqlite are supported")
     if parsed.get_backend_name() == "sqlite" and parsed.database in (None, "", ":memory:"):
         raise StorageError("DATABASE_URL names no file: sqlite:///candles.db")
+    if parsed.get_backend_name() == "postgresql" and "@" in f"{parsed.host}{parsed.database}":
+        raise StorageError(f"DATABASE_URL has more than one @: {_ENCODE}")
     if "sslmode" in parsed.query:  # as libpq calls what asyncpg calls ssl
         parsed = parsed.difference_update_query(["sslmode"]).update_query_dict({"ssl": parsed.query["sslmode"]})
     return parsed
@@ -123,6 +132,31 @@ def _let_go_of_the_lock(connection: DBAPIConnection, _: ConnectionPoolEntry, __:
     """
     with suppress(asyncio.CancelledError, sqlite3.Error, ValueError):  # the cancellation itself is on its way already
         connection.rollback()
+
+
+def require_file(url: URL) -> None:
+    """Raise StorageUnavailableError where SQLite cannot open or create the file; other databases have none.
+
+    Asked before aiosqlite is: a connection that fails to open leaves it with a thread that complains on its own.
+    """
+    if url.get_backend_name() != "sqlite" or "uri" in url.query:
+        return
+    file = Path(url.database or "")
+    if reason := _obstacle(file):
+        raise StorageUnavailableError(f"{place(url)} cannot be opened: {reason}, or name another file in DATABASE_URL")
+
+
+def _obstacle(file: Path) -> str | None:
+    folder = file.absolute().parent
+    if not folder.is_dir():
+        return f"there is no folder {folder}: create it"
+    if file.is_dir():
+        return "it is a folder: name a file in it"
+    if not os.access(folder, os.W_OK | os.X_OK):
+        return f"files may not be created in {folder}: give this user the permission"
+    if file.exists() and not os.access(file, os.R_OK | os.W_OK):
+        return "this user may not read and write it: give the permission"
+    return None
 
 
 def migration_engine(url: str) -> AsyncEngine:

@@ -22,9 +22,9 @@ def serving_apart(simulator: Simulator) -> Iterator[Simulator]:
 
     thread = Thread(target=lambda: asyncio.run(serve()))
     thread.start()
-    stop = started.result(timeout=10)
+    stop = started.result(timeout=60)
     try:
         yield simulator
     finally:
         stop()
-        thread.join(timeout=10)
+        thread.join(timeout=60)

@@ -36,12 +36,12 @@ def run_at_terminal(*arguments: str, folder: Path, environment: Mapping[str, str
         os.close(theirs)
         shown = b"".join(iter(lambda: _read(ours), b""))
         os.close(ours)
-        return process.wait(timeout=30), shown.decode()
+        return process.wait(timeout=90), shown.decode()
 
 
 def answers(address: str, path: str) -> bool:
     """Tell whether somebody at `host:port` has this page."""
-    connection = HTTPConnection(address, timeout=5)
+    connection = HTTPConnection(address, timeout=30)
     try:
         connection.request("GET", path)
         return connection.getresponse().status == HTTPStatus.OK
@@ -51,7 +51,7 @@ def answers(address: str, path: str) -> bool:
         connection.close()
 
 
-def wait_until(is_so: Callable[[], bool], *, within: float = 20) -> None:
+def wait_until(is_so: Callable[[], bool], *, within: float = 90) -> None:
     """Look until it is so; AssertionError when it takes too long."""
     deadline = time.monotonic() + within
     while not is_so():

@@ -480,7 +480,7 @@ def test_an_interrupted_update_is_exit_code_130_without_a_traceback(
     with start("update-candles", folder=tmp_path, environment=environment) as update:
         wait_until(lambda: any("candles" in request.path for request in exchange.requests))
         update.send_signal(signal.SIGINT)
-        _, messages = update.communicate(timeout=10)
+        _, messages = update.communicate(timeout=60)
 
     assert (update.returncode, messages) == (130, "")
 
@@ -494,9 +494,31 @@ def test_a_server_answers_until_it_is_told_to_end(
         address = server.stderr.readline().split("http://")[1].split(",")[0]
         wait_until(lambda: answers(address, "/health/live"))
         server.send_signal(number)
-        _, messages = server.communicate(timeout=10)
+        _, messages = server.communicate(timeout=60)
 
     assert (server.returncode, messages) == (code, "")
+
+
+@pytest.mark.parametrize("host", ["nohost.invalid", "203.0.113.1"])
+def test_a_host_that_is_not_ours_is_wrong_input(candles: Candles, host: str) -> None:
+    result = candles("serve", "--host", host, "--port", "0")
+
+    assert result.exit_code == 2
+    assert f"host: cannot listen on {host}" in result.stderr
+
+
+def test_to_update_nothing_points_to_what_comes_first(candles: Candles) -> None:
+    result = candles("update-candles")
+
+    assert result.exit_code == 0
+    assert "nothing is followed: begin with candles create-security" in result.stderr
+
+
+def test_to_update_a_timeframe_that_is_not_followed_names_the_way_out(loaded: Candles) -> None:
+    result = loaded("update-candles", "--timeframe", "W1")
+
+    assert result.exit_code == 3
+    assert "W1 is not followed: add it with create-security --timeframe first" in result.stderr
 
 
 def test_a_taken_port_is_wrong_input(candles: Candles) -> None:

@@ -330,7 +330,18 @@ async def test_no_error_tells_the_password() -> None:
     assert "geheim" not in str(caught.value)
 
 
-@pytest.mark.parametrize("url", ["geheim", "mysql://me:geheim@host/db", "sqlite://", "sqlite:///:memory:"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "geheim",
+        "mysql://me:geheim@host/db",
+        "sqlite://",
+        "sqlite:///:memory:",
+        "postgresql://me:se@geheim/more@127.0.0.1:abc/db",
+        "postgresql://me:se@geheim@host/db",
+        "postgresql://me:secret@host:geheim/db",
+    ],
+)
 def test_a_url_that_names_no_database_of_ours_is_refused(url: str) -> None:
     with pytest.raises(StorageError, match="DATABASE_URL") as caught:
         SqlStorage.open(url)

@@ -19,5 +19,5 @@ async def exchange() -> AsyncIterator[Simulator]:
 
 @pytest.fixture
 async def client(exchange: Simulator) -> AsyncIterator[Client]:
-    async with aiohttp.ClientSession(exchange.url, timeout=aiohttp.ClientTimeout(5)) as session:
+    async with aiohttp.ClientSession(exchange.url, timeout=aiohttp.ClientTimeout(30)) as session:
         yield Client(session)

@@ -130,19 +130,19 @@ async def test_a_taken_port_is_an_error_of_the_command() -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_command_says_where_it_is_and_ends_quietly_within_a_second(number: signal.Signals) -> None:
+def test_the_command_says_where_it_is_and_ends_quietly_within_seconds(number: signal.Signals) -> None:
     command = [sys.executable, "-m", "app.simulator", "--port", "0", "--clock", "2024-05-15T14:48:20", "--stopped"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout
         line = process.stdout.readline()
         started = time.monotonic()
         process.send_signal(number)
-        rest, errors = process.communicate(timeout=10)
+        rest, errors = process.communicate(timeout=30)
 
     assert line.startswith("ISS at http://127.0.0.1:")
     assert line.endswith("/iss, its clock 2024-05-15 14:48:20 Moscow, stopped\n")
     assert (process.returncode, rest, errors) == (0, "", "")
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 10
 
 
 def test_an_instant_stays_an_instant() -> None:

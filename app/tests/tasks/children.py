@@ -36,7 +36,7 @@ class Child:
         self._process.kill()
         self._process.wait()
 
-    async def end(self, *, within: float = 10) -> int:
+    async def end(self, *, within: float = 60) -> int:
         """Send SIGTERM and return the exit code."""
         self._process.send_signal(signal.SIGTERM)
         await eventually(lambda: self.has_ended, within=within)

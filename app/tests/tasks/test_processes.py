@@ -72,7 +72,7 @@ async def test_an_idle_worker_ends_when_told_to(
         await client.xadd(QUEUE, {"data": "junk"})
         await eventually(lambda: client.exists(f"{QUEUE}:dead"))
 
-        assert await seconds_to_end(worker) < 3
+        assert await seconds_to_end(worker) < 15
 
 
 async def test_a_scheduler_without_a_worker_leaves_one_message_and_ends_when_told_to(
@@ -84,7 +84,7 @@ async def test_a_scheduler_without_a_worker_leaves_one_message_and_ends_when_tol
         await eventually(lambda: has_kicked(client, kicked_before + 3))
         assert await client.xlen(QUEUE) == 1
 
-        assert await seconds_to_end(scheduler) < 3
+        assert await seconds_to_end(scheduler) < 15
 
 
 async def test_a_scheduler_survives_a_restart_of_redis(tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ async def test_a_scheduler_survives_a_restart_of_redis(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("run", [run_worker, run_scheduler])
 def test_without_redis_the_way_out_is_named(run: Callable[[Settings], None]) -> None:
-    with pytest.raises(InputError, match="REDIS_URL is not set"):
+    with pytest.raises(InputError, match="not set: without it"):
         run(Settings(redis_url=None))
 
 

@@ -226,11 +226,11 @@ async def test_a_worker_ends_though_the_client_of_redis_swallows_its_cancellatio
     async def swallow(*_: object, **__: object) -> list[object]:
         reading.set()
         with suppress(asyncio.CancelledError):
-            await asyncio.sleep(30)
+            await asyncio.sleep(300)
         return []
 
     monkeypatch.setattr(broker._redis, "xreadgroup", swallow)
-    async with asyncio.timeout(10), a_worker(broker):
+    async with asyncio.timeout(60), a_worker(broker):
         await reading.wait()
 
 
@@ -252,7 +252,7 @@ async def test_of_several_schedulers_one_ticks(redis_url: str, journal: Journal)
         for broker in brokers:
             stack.push_async_callback(broker.shutdown)
 
-        pauses = sorted([await broker.claim_tick(10) for broker in brokers])
+        pauses = sorted([await broker.claim_tick(100) for broker in brokers])
 
         assert pauses[0] == 0
-        assert all(9 < pause <= 10 for pause in pauses[1:])
+        assert all(50 < pause <= 100 for pause in pauses[1:])
