@@ -129,7 +129,8 @@ class _Window:
         failure: SourceError | None = None
         try:
             async for page in self._pages(period):
-                if pages and sum(len(each.candles) for each in [*pages, page]) > self.storage.batch_rows:
+                rows = sum(len(each.candles) for each in [*pages, page])
+                if pages and page.candles and rows > self.storage.batch_rows:
                     batch = batch_of(self.series, period, pages, self.rules, seen_till=seen_till, goes_on=True)
                     period, seen_till = replace(period, time_from=batch.period.time_till), batch.given_till
                     pages = _left_over(batch)
