@@ -82,7 +82,7 @@ class MarketDataLoader:
                 self._adapter,
                 self._rules,
                 cards[wish.series.security],
-                replace(wish, period=part),
+                replace(wish, period=part, is_inner=wish.is_inner and part.time_till == wish.period.time_till),
                 failed,
             )
             for wish in missing
@@ -190,7 +190,7 @@ class _Window:
 
     async def _with_witness(self, period: Period) -> Period:
         """Ask for the next known candle too, where coverage follows: it shows that the last bar before it is whole."""
-        if not self.wish.is_inner or period.time_till != self.wish.period.time_till:
+        if not self.wish.is_inner:
             return period
         async with self.storage.read() as uow:
             after = uow.candles.filter_by_series(self.series).filter_by_timestamp_gte(period.time_till)

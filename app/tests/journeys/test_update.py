@@ -136,3 +136,20 @@ async def test_a_store_refuses_another_source(
 
     with pytest.raises(SourceMismatchError, match=r"simulator.*https://iss\.moex\.com"):
         await open_service(database_url, source_name="https://iss.moex.com")
+
+
+async def test_a_gap_before_covered_time_is_read_once_whatever_its_windows(
+    service: Service, simulator: Simulator
+) -> None:
+    await follow(service, SBER, timeframes=(Timeframe.M1,), days=30)
+    two_days_ago = NOON - timedelta(days=2)
+    await update_candles(service.storage, service.loader, service.clock, time_from=two_days_ago)
+    simulator.requests.clear()
+
+    outcome = await update(service)
+
+    rows = sum(outcome.rows.values())
+    asked = [request for request in simulator.requests if request.path.endswith("/candles.json")]
+    assert rows > 10_000
+    assert len(asked) <= rows / 499 + 3 * 5  # five windows, each with a confirming page and a part of one
+    await assert_equals_the_tape(service, simulator)
