@@ -147,6 +147,8 @@ class Series(Base):
     version: Mapped[int] = mapped_column(BigInteger)
     history_version: Mapped[int] = mapped_column(BigInteger)
     first_candle: Mapped[Timestamp | None]
+    failed_at: Mapped[Timestamp | None]
+    failure: Mapped[str | None]
 
 
 def _sane_prices() -> tuple[SchemaItem, ...]:

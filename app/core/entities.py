@@ -280,6 +280,7 @@ class SeriesState:
     `watermark`: bars that end at or before it can be final. `as_of`: when the freshest committed answer was given.
     `version` rises with any change, `history_version` when covered candles change or lose their coverage.
     `first_candle`: the exchange has none before it; None as long as it has none at all, or was not asked.
+    `failed_at`, `failure`: when the last load ended early and why; None since one went well.
     """
 
     series: Series
@@ -289,3 +290,5 @@ class SeriesState:
     version: int = 0
     history_version: int = 0
     first_candle: Timestamp | None = None
+    failed_at: Timestamp | None = None
+    failure: str | None = None

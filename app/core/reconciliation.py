@@ -12,6 +12,10 @@ from app.core.pages import CandlePage
 from app.core.spans import Period, gaps, subtract
 
 
+SETTLE = timedelta(hours=24)
+"""After so long silence is believed, unless settings say otherwise."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rules:
     """When a bar is final, and when silence is believed.
@@ -23,7 +27,7 @@ class Rules:
 
     delay: timedelta
     margin: timedelta = timedelta(seconds=60)
-    settle: timedelta = timedelta(hours=24)
+    settle: timedelta = SETTLE
     silence: timedelta = timedelta(hours=6)
 
     def watermark(self, series: Series, as_of: Timestamp) -> Timestamp:

@@ -2,30 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 from app.core.date_time import Timestamp
 from app.core.entities import Series, SeriesState, Timeframe
 from app.core.errors import InputError, SeriesNotFoundError
 from app.core.pages import CandlePage
 from app.core.repository import IStorage, IUnitOfWork
-from app.core.spans import Period, gaps
+from app.core.spans import Period
+from app.use_cases.explain_gaps import Gap, coverage_gaps, widened
 from app.use_cases.roll_up_candles import read_derived
-
-
-class GapReason(StrEnum):
-    """Why a period is not covered."""
-
-    NOT_LOADED = "not_loaded"
-    IN_PROGRESS = "in_progress"
-
-
-@dataclass(frozen=True, slots=True)
-class Gap:
-    """A half-open period that is not covered, and why."""
-
-    period: Period
-    reason: GapReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +26,13 @@ class Coverage:
     version: int
 
     @property
-    def is_complete(self) -> bool:
+    def is_covered(self) -> bool:
         return not self.gaps
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether nothing is missing: all of it is covered, or the rest is empty."""
+        return all(gap.is_empty for gap in self.gaps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,43 +91,12 @@ async def first_covered(storage: IStorage, series: Series) -> Timestamp:
     return min(moments)
 
 
-async def coverage_gaps(uow: IUnitOfWork, state: SeriesState, period: Period) -> list[Gap]:
-    """Return the parts of a period that are not covered: behind the watermark in progress, before it not loaded."""
-    touching = uow.spans.filter_by_series(state.series).filter_touching(period)
-    spans = [Period(span.time_from, span.time_till) async for span in touching]
-    watermark = state.watermark or period.time_till
-    return [
-        Gap(part, reason)
-        for gap in gaps(spans, period)
-        for part, reason in (
-            (Period(gap.time_from, min(gap.time_till, watermark)), GapReason.NOT_LOADED),
-            (Period(max(gap.time_from, watermark), gap.time_till), GapReason.IN_PROGRESS),
-        )
-        if part
-    ]
-
-
 async def state_of(uow: IUnitOfWork, series: Series) -> SeriesState:
     """Return the state of what is stored for a series: its own, or that of the minutes it is made of."""
     try:
         return await uow.series.get(Series(series.security, series.timeframe.base))
     except SeriesNotFoundError as error:
         raise _unknown(series) from error
-
-
-def widened(missing: Sequence[Gap], timeframe: Timeframe) -> list[Gap]:
-    """Widen gaps to whole bars, in normal form; a bar in which two gaps meet counts to the later one."""
-    found: list[Gap] = []
-    for gap in missing:
-        period = Period(timeframe.floor(gap.period.time_from), timeframe.ceil(gap.period.time_till))
-        while found and found[-1].period.time_till > period.time_from:
-            last = found.pop()
-            if rest := Period(last.period.time_from, period.time_from):
-                found.append(Gap(rest, last.reason))
-        if found and found[-1].reason == gap.reason and found[-1].period.time_till == period.time_from:
-            period = Period(found.pop().period.time_from, period.time_till)
-        found.append(Gap(period, gap.reason))
-    return found
 
 
 async def _read(

@@ -9,7 +9,7 @@ from app.core.errors import SecurityNotFoundError, SeriesNotFoundError
 from app.core.market_data import IClock
 from app.core.repository import IStorage, IUnitOfWork
 from app.core.spans import Period
-from app.use_cases.get_candles import Gap, coverage_gaps, widened
+from app.use_cases.explain_gaps import Gap, coverage_gaps, widened
 from app.use_cases.roll_up_candles import whole_bars
 
 

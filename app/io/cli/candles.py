@@ -20,7 +20,8 @@ from app.use_cases import audit_candles as auditing
 from app.use_cases import get_candles, get_spans, list_securities
 from app.use_cases import update_candles as updating
 from app.use_cases import verify as verifying
-from app.use_cases.get_candles import CandleAnswer, Gap, GapReason
+from app.use_cases.explain_gaps import Gap, GapReason
+from app.use_cases.get_candles import CandleAnswer
 from app.use_cases.get_spans import SeriesCoverage
 from app.use_cases.verify import Violation
 
@@ -117,7 +118,9 @@ def spans(
 ) -> None:
     """Show what is covered, and what is missing and why.
 
-    not_loaded: update-candles will load it. in_progress: too fresh to be final, or not settled yet.
+    closed: the exchange was. before_listing: it has no candles of that time. no_trades: asked, and nothing came yet.
+    in_progress: too fresh to be final. source_error: the exchange failed, or its row was refused. not_loaded: not asked
+    yet. update-candles loads what can be loaded.
     """
     security = parse_security(ticker, board)
     found = run(lambda service: get_spans.get_spans(service.storage, service.clock, security, timeframe=timeframe))
@@ -243,7 +246,7 @@ def _show_page(answer: CandleAnswer, *, utc: bool) -> None:
 def _remark(answer: CandleAnswer, *, is_cut: bool) -> None:
     if is_cut:
         output.say(f"the newest {len(answer.page)} of the period: --limit, --csv or --json give more")
-    missing = [gap.period for gap in answer.gaps if gap.reason is GapReason.NOT_LOADED]
+    missing = [gap.period for gap in answer.gaps if gap.reason in {GapReason.NOT_LOADED, GapReason.SOURCE_ERROR}]
     if missing:
         where = f"{output.when(missing[0].time_from)} to {output.when(missing[-1].time_till)}"
         output.say(

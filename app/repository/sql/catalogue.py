@@ -203,6 +203,8 @@ class SqlSeriesRepository(_Catalogue[SeriesState]):
             row.version,
             row.history_version,
             row.first_candle,
+            row.failed_at,
+            row.failure,
         )
 
 
@@ -216,4 +218,6 @@ def _state_values(state: SeriesState, security_id: int) -> Values:
         "version": state.version,
         "history_version": state.history_version,
         "first_candle": state.first_candle,
+        "failed_at": state.failed_at,
+        "failure": state.failure,
     }

@@ -7,7 +7,7 @@ from app.core.repository import IStorage
 from app.core.spans import Period
 from app.repository.memory import MemoryStorage
 from app.tests.builders import GAZP, SBER, SBER_M1, T0, a_card, a_span, minute
-from app.use_cases.get_candles import Gap, GapReason
+from app.use_cases.explain_gaps import Gap, GapReason
 from app.use_cases.get_spans import get_spans
 
 SBER_H1 = Series(SBER, Timeframe.H1)

@@ -18,10 +18,13 @@ _COLUMNS = ",".join(f'"{name}"' for name in encoding.COLUMNS).encode()
 
 
 class PeriodCoverage(BaseModel):
-    """Whether all that the exchange has of the whole period is stored and final."""
+    """Whether all that the exchange has of the whole period is stored and final.
+
+    Gaps where it has nothing do not count: before its first candle, and closed time behind what is covered.
+    """
 
     complete: bool
-    gaps: list[MissingSpan] = Field(description="What is not, oldest first")
+    gaps: list[MissingSpan] = Field(description="What is not covered and why, oldest first")
 
 
 class Envelope(BaseModel):

@@ -96,7 +96,7 @@ def _headers(request: Request, wish: CandleWish, coverage: Coverage) -> dict[str
     )
     return {
         "ETag": etag,
-        "Cache-Control": caching.CLOSED if coverage.is_complete else caching.OPEN,
+        "Cache-Control": caching.CLOSED if coverage.is_covered else caching.OPEN,
         "Vary": "Accept",  # the compressing middleware adds its own word
         "Candles-Complete": str(coverage.is_complete).lower(),
     }

@@ -7,7 +7,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.core.date_time import Timestamp
-from app.use_cases.get_candles import Gap, GapReason
+from app.use_cases.explain_gaps import Gap, GapReason
 
 
 class Span(BaseModel):
@@ -28,7 +28,9 @@ class MissingSpan(Span):
 
     reason: GapReason = Field(
         GapReason.NOT_LOADED,
-        description="`not_loaded`: not read from the exchange yet. `in_progress`: its bars are not final there yet",
+        description="`closed`: the exchange was closed. `before_listing`: it has no candles of that time. `no_trades`: "
+        "asked, and nothing came yet. `in_progress`: its bars are not final there yet. `source_error`: the exchange "
+        "failed, or its row was refused. `not_loaded`: not asked yet",
     )
 
 

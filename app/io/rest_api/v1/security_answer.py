@@ -22,6 +22,8 @@ class FollowedSeries(BaseModel):
     followed_from: datetime | None
     as_of: datetime | None = Field(description="When the exchange gave the freshest answer that is stored")
     watermark: datetime | None = Field(description="Bars that end at or before this can be final")
+    failed_at: datetime | None = Field(description="When the last load ended early; null since one went well")
+    failure: str | None = Field(description="What ended it")
     version: int
     history_version: int
 
@@ -32,6 +34,8 @@ class FollowedSeries(BaseModel):
             followed_from=_utc(state.followed_from),
             as_of=_utc(state.as_of),
             watermark=_utc(state.watermark),
+            failed_at=_utc(state.failed_at),
+            failure=state.failure,
             version=state.version,
             history_version=state.history_version,
         )

@@ -1,0 +1,134 @@
+"""Say why something is not covered. Computed on reading from what is known, never stored in the spans (I2)."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from enum import StrEnum
+
+from app.core.calendar import TradingCalendar
+from app.core.date_time import Timestamp
+from app.core.entities import SecurityCard, SeriesState, Timeframe
+from app.core.reconciliation import SETTLE
+from app.core.repository import IUnitOfWork
+from app.core.spans import Period, gaps, merge, subtract
+from app.use_cases.read_calendar import read_calendar
+
+_BEGINNING, _END = Timestamp.midnight(date(1990, 1, 1)), Timestamp.midnight(date(9999, 1, 1))
+
+
+class GapReason(StrEnum):
+    """Why a period is not covered."""
+
+    NOT_LOADED = "not_loaded"
+    CLOSED = "closed"
+    NO_TRADES = "no_trades"
+    BEFORE_LISTING = "before_listing"
+    SOURCE_ERROR = "source_error"
+    IN_PROGRESS = "in_progress"
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A half-open period that is not covered, and why.
+
+    `is_empty`: nothing is missing there. The exchange has no candles before the first one nor after the last day, and
+    closed time right behind what is covered needs no answer of its own.
+    """
+
+    period: Period
+    reason: GapReason
+    is_empty: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """Periods, in any order, of which nothing can be covered, and why."""
+
+    reason: GapReason
+    periods: Sequence[Period]
+    is_empty: bool = False
+
+
+async def coverage_gaps(uow: IUnitOfWork, state: SeriesState, period: Period) -> list[Gap]:
+    """Return the parts of a period that are not covered, oldest first, each with its reason."""
+    touching = uow.spans.filter_by_series(state.series).filter_touching(period)
+    missing = gaps([Period(span.time_from, span.time_till) async for span in touching], period)
+    if not missing:
+        return []
+    card = await uow.securities.get(state.series.security)
+    calendar = await read_calendar(uow, card.engine, Period(missing[0].time_from, missing[-1].time_till))
+    outside = list(_outside(state, card))
+    asked = [*_asked(state), await _refused(uow, state), *await _unsettled(uow, state, missing[-1])]
+    return [gap for part in missing for gap in _explained(part, [*outside, _closed(part, state, calendar), *asked])]
+
+
+def widened(missing: Sequence[Gap], timeframe: Timeframe) -> list[Gap]:
+    """Widen gaps to whole bars, in normal form; a bar in which two gaps meet counts to the later one."""
+    found: list[Gap] = []
+    for gap in missing:
+        period = Period(timeframe.floor(gap.period.time_from), timeframe.ceil(gap.period.time_till))
+        while found and found[-1].period.time_till > period.time_from:
+            last = found.pop()
+            if rest := Period(last.period.time_from, period.time_from):
+                found.append(replace(last, period=rest))
+        if found and found[-1] == replace(gap, period=found[-1].period) and found[-1].period.time_till == period.time_from:
+            period = Period(found.pop().period.time_from, period.time_till)
+        found.append(replace(gap, period=period))
+    return found
+
+
+def _outside(state: SeriesState, card: SecurityCard) -> Iterator[_Known]:
+    """Tell where the exchange has no candles of the security at all."""
+    if state.first_candle:
+        yield _Known(GapReason.BEFORE_LISTING, [Period(_BEGINNING, state.first_candle)], is_empty=True)
+    if card.end:
+        yield _Known(GapReason.CLOSED, [Period(card.end, _END)], is_empty=True)
+
+
+def _closed(gap: Period, state: SeriesState, calendar: TradingCalendar) -> _Known:
+    """Tell with what closed time a gap begins and ends; the nights in between would only split it."""
+    timeframe = state.series.timeframe
+    opens = timeframe.floor(calendar.closed_until(gap.time_from))
+    closes = timeframe.ceil(calendar.closed_since(gap.time_till))
+    is_recent = state.watermark is not None and gap.time_from >= state.watermark - SETTLE
+    return _Known(GapReason.CLOSED, [Period(gap.time_from, opens), Period(closes, gap.time_till)], is_empty=is_recent)
+
+
+def _asked(state: SeriesState) -> Iterator[_Known]:
+    """Tell what came of asking: the last time it failed, or the answer went so far."""
+    if state.failed_at:
+        yield _Known(GapReason.SOURCE_ERROR, [Period(_BEGINNING, state.failed_at)])
+    if state.watermark:
+        yield _Known(GapReason.IN_PROGRESS, [Period(state.watermark, _END)])
+
+
+async def _refused(uow: IUnitOfWork, state: SeriesState) -> _Known:
+    """Tell the slots whose rows failed their checks."""
+    rows = uow.quarantine.filter_by_series(state.series)
+    slots = [Period(row.begin, state.series.timeframe.after(row.begin)) async for row in rows]
+    return _Known(GapReason.SOURCE_ERROR, slots)
+
+
+async def _unsettled(uow: IUnitOfWork, state: SeriesState, last: Period) -> Sequence[_Known]:
+    """Tell of the end of what was answered: its newest bar still forms, and behind it nothing came yet."""
+    watermark = state.watermark
+    if watermark is None or last.time_from < watermark - SETTLE:
+        return []
+    inside = uow.candles.filter_by_series(state.series).filter_by_timestamp_gte(last.time_from)
+    page = await inside.filter_by_timestamp_lt(last.time_till).newest_first()[:1].page(state.series)
+    formed = state.series.timeframe.after(page[-1].timestamp) if page else last.time_from
+    return [
+        _Known(GapReason.IN_PROGRESS, [Period(last.time_from, formed)]),
+        _Known(GapReason.NO_TRADES, [Period(formed, watermark)]),
+    ]
+
+
+def _explained(gap: Period, known: Sequence[_Known]) -> list[Gap]:
+    """Cut a gap by reason: what is known first wins, and the rest was not loaded yet."""
+    rest, found = [gap], []
+    for each in known:
+        parts = [part for period in merge(each.periods) for left in rest if (part := left & period)]
+        found += [Gap(part, each.reason, each.is_empty) for part in parts]
+        rest = subtract(rest, parts)
+    found += [Gap(part, GapReason.NOT_LOADED) for part in rest]
+    return sorted(found, key=lambda each: each.period)
