@@ -88,12 +88,13 @@ class IMarketDataAdapter(Protocol):
 class Wish:
     """A period of a series that should be stored, both ends aligned to the timeframe.
 
-    `is_inner`: coverage begins where it ends.
+    `is_inner`: there is coverage where it ends. `again`: read it although it is covered.
     """
 
     series: Series
     period: Period
     is_inner: bool = False
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,20 +117,27 @@ class ILoadProgress(Protocol):
 
 @dataclass(slots=True)
 class LoadOutcome:
-    """What an update did. `failures` names what ended the load of a series; `rows` counts candles written."""
+    """What an update did, as counts of candles. `failures` names what ended the load of a series.
+
+    `rows` were written, `revised` had other values before, `withdrawn` were taken back by the exchange; `quarantined`
+    are bad rows, and candles that an answer lacked for the first time. `compared`: series of which an answer, newer
+    than all before, was compared with what is stored.
+    """
 
     rows: dict[Series, int] = field(default_factory=dict)
     revised: dict[Series, int] = field(default_factory=dict)
+    withdrawn: dict[Series, int] = field(default_factory=dict)
     quarantined: dict[Series, int] = field(default_factory=dict)
     conflicts: dict[Series, int] = field(default_factory=dict)
     failures: dict[Series, Exception] = field(default_factory=dict)
+    compared: set[Series] = field(default_factory=set)
 
 
 class IMarketDataLoader(Protocol):
     """Turns gaps into candles and spans."""
 
     async def missing(self, wishes: Iterable[Wish], /) -> Sequence[Wish]:
-        """Return the parts of the wishes that no span covers."""
+        """Return the parts of the wishes that no span covers, and the whole of those to be read again."""
 
     async def load(self, wishes: Iterable[Wish], /, *, progress: ILoadProgress | None = None) -> LoadOutcome:
         """Load what is missing of the wishes. A series that fails is named in the outcome and stops nobody else."""

@@ -1,5 +1,6 @@
 """What an answer of the exchange changes in what is stored (invariants I3 to I9, I15, I16). Pure."""
 
+import json
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -9,7 +10,18 @@ from app.core.date_time import Timestamp
 from app.core.entities import QuarantinedRow, Series, SeriesState
 from app.core.market_data import SourcePage
 from app.core.pages import CandlePage
+from app.core.rescaling import is_rescaled
 from app.core.spans import Period, gaps, subtract
+
+CORRECTED = "corrected"
+"""The reason of a revision: the exchange gave the candle other values."""
+WITHDRAWN = "withdrawn"
+"""The reason of a revision: the exchange took the candle back (I5)."""
+MISSING = "missing from a later answer"
+"""The reason of a quarantined row: a final candle that an answer lacks; `raw` is what is stored of it."""
+
+_FIRST_RETRY = timedelta(minutes=5)
+_LAST_RETRY = timedelta(hours=24)
 
 
 SETTLE = timedelta(hours=24)
@@ -44,7 +56,8 @@ class Batch:
     """Consecutive pages of one answer, ready to be written in one transaction.
 
     `period` is what they prove, from where the batch before ended; empty when they hold nothing final. Candles beyond
-    it still form. `seen_till`: up to here earlier batches gave the candles of the answer.
+    it still form. `seen_till`: up to here earlier batches gave the candles of the answer. `read_till`: where the
+    question ended. `is_followed`: the same answer has later candles.
     """
 
     series: Series
@@ -54,7 +67,14 @@ class Batch:
     as_of: Timestamp
     watermark: Timestamp
     seen_till: Timestamp
+    read_till: Timestamp
+    is_followed: bool = False
     conflicts: int = 0
+
+    @property
+    def compared(self) -> Period:
+        """The period of which the store's candles matter: all that was asked for, where the answer ended."""
+        return self.answered if self.is_followed else Period(self.period.time_from, self.read_till)
 
     @property
     def answered(self) -> Period:
@@ -79,24 +99,29 @@ def batch_of(
     rules: Rules,
     *,
     seen_till: Timestamp | None = None,
+    read_till: Timestamp | None = None,
     goes_on: bool = False,
 ) -> Batch:
     """Put pages together and say what they prove (I7).
 
-    They cover up to the end of their last final bar; where the source showed that nothing follows, what is settled too.
-    The last bar of an answer is final only when it has settled: a source that lags shows it half, and our clock cannot
-    tell. `goes_on`: a later bar of the same answer is at hand.
+    They cover up to the end of their last final bar; where the source showed that nothing follows, what is settled too;
+    where it showed a candle behind what was asked, all of it. The last bar of an answer is final only when it has
+    settled: a source that lags shows it half, and our clock cannot tell. `goes_on`: a later bar of the same answer is
+    at hand. `read_till`: where the question ended, if not with `asked`.
     """
     as_of = pages[0].as_of
     watermark, settled = rules.watermark(series, as_of), rules.settled(series, as_of)
     candles = CandlePage.join(series, (page.candles for page in pages))
-    is_followed = goes_on or any(page.is_followed for page in pages)
+    is_witnessed = any(page.is_followed for page in pages)
+    is_followed = goes_on or is_witnessed
     is_open = bool(candles) and not is_followed and _end(candles, -1) > settled
     candles = candles.final_before(min(watermark, candles[-1].timestamp) if is_open else watermark)
     final = sum(candles.finals)
     proven = _end(candles, final - 1) if final else asked.time_from
     if pages[-1].is_last:
         proven = max(proven, settled)
+    if is_witnessed:
+        proven = max(proven, watermark)
     return Batch(
         series,
         Period(asked.time_from, min(max(proven, asked.time_from), asked.time_till)),
@@ -105,6 +130,8 @@ def batch_of(
         as_of,
         watermark,
         seen_till or asked.time_from,
+        read_till or asked.time_till,
+        is_followed,
         sum(page.conflicts for page in pages),
     )
 
@@ -114,64 +141,162 @@ class Changes:
     """What to write so that the store agrees with a batch.
 
     `new`: candles to insert; `changed`: new values of stored ones; `superseded`: the old values of those that were
-    final; `dropped`: forming candles that are gone. `covered`: periods the batch adds to the spans.
+    final; `dropped`: forming candles that are gone; `withdrawn`: final ones that two answers lack. `doubts`: rows for
+    the quarantine, of final candles that this answer lacks. `covered`: periods the batch adds to the spans;
+    `uncovered`: those it takes away.
     """
 
     new: CandlePage
     changed: CandlePage
     superseded: CandlePage
     dropped: CandlePage
+    withdrawn: CandlePage
+    doubts: Sequence[QuarantinedRow]
     covered: Sequence[Period]
+    uncovered: Sequence[Period]
     state: SeriesState
 
 
-def reconcile(state: SeriesState, spans: Sequence[Period], stored: CandlePage, batch: Batch) -> Changes:
-    """Compare a batch with the store: `spans` and `stored` are what it holds in `batch.answered`.
+def reconcile(
+    state: SeriesState,
+    spans: Sequence[Period],
+    stored: CandlePage,
+    batch: Batch,
+    *,
+    quarantined: Sequence[QuarantinedRow] = (),
+    factors: Sequence[float] = (),
+) -> Changes:
+    """Compare a batch with the store: `spans` and `stored` are what it holds in `batch.compared`.
 
     A batch older than the last committed one (I15) writes only final candles, and only where nothing is covered.
+    `quarantined`: rows of the series that are in doubt already. `factors`: by which the prices of the security were
+    multiplied on a split; old values that differ by nothing else are not kept.
     """
     is_stale = state.as_of is not None and batch.as_of < state.as_of
+    batch = _believed(batch, stored)
     is_covered = _membership(spans)
     if stored or spans:
-        new, changed, superseded, forming = _compare(stored, batch, is_covered, is_stale=is_stale)
+        new, changed, superseded, absent = _compare(stored, batch, is_covered, is_stale=is_stale, factors=factors)
     else:
-        new, changed, superseded, forming = batch.candles, stored, stored, stored
-    dropped = stored[:0] if is_stale else forming.between(batch.seen_till, batch.answered.time_till)
-    proven = _proven(batch, forming) if is_stale else batch.period
-    covered = [part for claim in subtract([proven], batch.holes) for part in gaps(spans, claim)]
-    is_changed = bool(new or changed or dropped or covered)
-    is_history = bool(spans) and any(map(is_covered, [*new.begins, *changed.begins]))
+        new, changed, superseded, absent = batch.candles, stored, stored, stored
+    dropped = withdrawn = doubted = stored[:0]
+    if not is_stale:
+        dropped = absent.pick(not final for final in absent.finals).between(batch.seen_till, batch.answered.time_till)
+        doubted, withdrawn = _missing(batch, absent, quarantined)
+    slots = [Period(candle.timestamp, state.series.timeframe.after(candle.timestamp)) for candle in doubted]
+    proven = _proven(batch, absent if is_stale else doubted, is_stale=is_stale)
+    covered = [part for claim in subtract([proven], [*batch.holes, *slots]) for part in gaps(spans, claim)]
+    uncovered = [slot for slot in slots if is_covered(slot.time_from.unix)]
+    is_changed = bool(new or changed or dropped or withdrawn or covered or uncovered)
+    is_history = bool(uncovered or withdrawn) or (bool(spans) and any(map(is_covered, [*new.begins, *changed.begins])))
+    doubts = _doubts(batch, doubted, quarantined)
     state = _next_state(state, batch, is_changed=is_changed, is_history=is_history)
-    return Changes(new, changed, superseded, dropped, covered, state)
+    return Changes(new, changed, superseded, dropped, withdrawn, doubts, covered, uncovered, state)
+
+
+def retry_at(row: QuarantinedRow) -> Timestamp:
+    """Return when a slot in quarantine is asked for again."""
+    pause: timedelta = _FIRST_RETRY * 2 ** min(row.attempts, 12)
+    return row.seen_at + min(pause, _LAST_RETRY)
+
+
+def _believed(batch: Batch, stored: CandlePage) -> Batch:
+    """Return what of a batch is believed: less its end, where the store has final candles behind it.
+
+    Such an answer lags, or is an old one: its last candle may be half, and its silence proves nothing.
+    """
+    newest = next((stored.begins[n] for n in reversed(range(len(stored))) if stored.finals[n]), None)
+    last = batch.candles.begins[-1] if batch.candles else batch.period.time_from.unix - 1
+    if batch.is_followed or newest is None or newest <= last:
+        return batch
+    end = max(Timestamp.from_unix(last), batch.period.time_from)
+    return replace(
+        batch,
+        candles=batch.candles.final_before(min(end, batch.watermark)),
+        period=batch.period & Period(batch.period.time_from, end),
+    )
 
 
 def _compare(
-    stored: CandlePage, batch: Batch, is_covered: Callable[[int], bool], *, is_stale: bool
+    stored: CandlePage,
+    batch: Batch,
+    is_covered: Callable[[int], bool],
+    *,
+    is_stale: bool,
+    factors: Sequence[float],
 ) -> tuple[CandlePage, CandlePage, CandlePage, CandlePage]:
-    """Return what is new, changed and superseded, and the stored forming candles that the answer lacks."""
+    """Return what is new, changed and superseded, and the stored candles that the answer lacks."""
     old = {row[0]: row for row in stored.rows}
     new, changed, superseded = [], [], []
     for row in batch.candles.rows:
         before = old.pop(row[0], None)
-        if is_stale and (is_covered(row[0]) or not row[7]):
+        is_forming = not row[7]
+        if (is_stale and is_forming) or ((is_stale or is_forming) and is_covered(row[0])):
             continue
         if before is None:
             new.append(row)
         elif before != row and row[7] >= before[7]:  # a final candle never forms again (I5)
             changed.append(row)
-            if before[7]:
+            if before[7] and not is_rescaled(before, row, factors):
                 superseded.append(before)
-    forming = [row for row in old.values() if not row[7]]
-    new_page, changed_page, superseded_page, forming_page = (
-        CandlePage.from_rows(batch.series, rows) for rows in (new, changed, superseded, forming)
+    new_page, changed_page, superseded_page, absent = (
+        CandlePage.from_rows(batch.series, rows) for rows in (new, changed, superseded, old.values())
     )
-    return new_page, changed_page, superseded_page, forming_page
+    return new_page, changed_page, superseded_page, absent
 
 
-def _proven(batch: Batch, forming: CandlePage) -> Period:
-    """Return what a stale batch may cover: nothing behind a forming candle that it lacks and a newer one wrote."""
-    end = forming[0].timestamp if forming else batch.period.time_till
-    return batch.period & Period(batch.period.time_from, end)
+def _missing(batch: Batch, absent: CandlePage, quarantined: Sequence[QuarantinedRow]) -> tuple[CandlePage, CandlePage]:
+    """Return the final candles in doubt and the withdrawn ones: absent, though the answer has later candles.
+
+    A candle is withdrawn when it was missed before, long enough ago. Not so those before the first candle of the
+    answer as long as one of them is new in doubt: then it is the answer that may have lost its beginning.
+    """
+    first, end = _shown(batch)
+    is_bad = _membership(batch.holes)
+    absent = absent.pick(map(bool, absent.finals)).between(batch.seen_till, end)
+    lost = absent.pick(not is_bad(begin) for begin in absent.begins)
+    due = {row.begin.unix for row in quarantined if row.reason == MISSING and retry_at(row) <= batch.as_of}
+    head = lost.between(batch.period.time_from, first).begins
+    if not due.issuperset(head):
+        due.difference_update(head)
+    return lost.pick(begin not in due for begin in lost.begins), lost.pick(begin in due for begin in lost.begins)
+
+
+def _shown(batch: Batch) -> tuple[Timestamp, Timestamp]:
+    """Return from where to where the answer showed candles: what it lacks there, it lacks on purpose."""
+    end = batch.period.time_till
+    if not batch.candles:
+        return end, end if batch.is_followed else batch.period.time_from
+    return batch.candles[0].timestamp, end if batch.is_followed else batch.candles[-1].timestamp
+
+
+def _doubts(batch: Batch, doubted: CandlePage, quarantined: Sequence[QuarantinedRow]) -> list[QuarantinedRow]:
+    """Return rows for the quarantine, less those that wait there."""
+    known = {row.begin: row for row in quarantined if row.reason == MISSING}
+    rows = []
+    for row in doubted.rows:
+        begin = Timestamp.from_unix(row[0])
+        before = known.get(begin)
+        if before is None or retry_at(before) <= batch.as_of:
+            attempts = 1 if before is None else before.attempts + 1
+            raw = json.dumps(row[1:7])
+            rows.append(QuarantinedRow(batch.series, begin, raw, MISSING, batch.as_of, attempts))
+    return rows
+
+
+def _proven(batch: Batch, absent: CandlePage, *, is_stale: bool) -> Period:
+    """Return what a batch may cover, if it lacks these candles.
+
+    A stale one nothing behind them, for a newer one wrote them; another one nothing before its first candle, if they
+    lie there: then the answer may have lost its beginning.
+    """
+    if not absent:
+        return batch.period
+    first, _ = _shown(batch)
+    begin, end = batch.period.time_from, batch.period.time_till
+    if is_stale:
+        return batch.period & Period(begin, absent[0].timestamp)
+    return batch.period & Period(first if absent[0].timestamp < first else begin, end)
 
 
 def _next_state(state: SeriesState, batch: Batch, *, is_changed: bool, is_history: bool) -> SeriesState:

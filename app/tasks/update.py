@@ -61,7 +61,12 @@ async def update_series(board: str, ticker: str, timeframe: Timeframe, service: 
 
 def _log_oddities(series: str, outcome: LoadOutcome) -> None:
     """Tell what the exchange changed, spoiled or said twice; that new candles came is no news."""
-    found = {"revised": outcome.revised, "quarantined": outcome.quarantined, "conflicts": outcome.conflicts}
+    found = {
+        "revised": outcome.revised,
+        "withdrawn": outcome.withdrawn,
+        "quarantined": outcome.quarantined,
+        "conflicts": outcome.conflicts,
+    }
     if counts := {name: sum(of_series.values()) for name, of_series in found.items() if of_series}:
         _log.warning("the exchange contradicted itself", series=series, **counts)
 

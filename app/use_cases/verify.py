@@ -11,14 +11,12 @@ from math import isfinite
 from app.core.date_time import Timestamp
 from app.core.entities import CandleRevision, CandleSpan, Security, Series, SeriesState, Timeframe
 from app.core.pages import CandlePage
+from app.core.reconciliation import WITHDRAWN
 from app.core.repository import IStorage, IUnitOfWork
 from app.core.spans import Period, gaps
 
 PAGE_ROWS = 50_000
 """Candles held at a time."""
-
-WITHDRAWN = "withdrawn"
-"""The reason of a revision that stands for a candle the exchange took back (I5)."""
 
 _BATCH = 5_000
 
@@ -179,7 +177,8 @@ def _check_history(found: _Findings, history: Sequence[CandleRevision], current:
     if current is None and history[-1].reason != WITHDRAWN:
         found.add("I5", "revisions of a candle that is neither stored nor withdrawn", begin)
     values = [_values(each) for each in history] + ([] if current is None else [current])
-    if any(left == right for left, right in pairwise(values)):
+    stayed = [each.reason != WITHDRAWN for each in history]  # one that was withdrawn may come back as it was
+    if any(left == right and is_same for (left, right), is_same in zip(pairwise(values), stayed, strict=False)):
         found.add("I9", "a revision that changed nothing", begin)
 
 

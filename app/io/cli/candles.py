@@ -200,16 +200,17 @@ def _show_outcome(outcome: LoadOutcome, series: Sequence[Series], *, as_json: bo
     if not touched:
         output.say("nothing is missing")
         return
+    counted = (outcome.rows, outcome.revised, outcome.withdrawn, outcome.quarantined)
     rows = [
         (
             str(each.security),
             each.timeframe,
-            *(str(counts.get(each, 0)) for counts in (outcome.rows, outcome.revised, outcome.quarantined)),
+            *(str(counts.get(each, 0)) for counts in counted),
             str(outcome.failures.get(each, "")),
         )
         for each in touched
     ]
-    numbers = ("written", "revised", "quarantined")
+    numbers = ("written", "revised", "withdrawn", "quarantined")
     output.show_rows(("security", "timeframe", *numbers, "failed"), rows, numbers=numbers)
 
 
@@ -220,6 +221,7 @@ def _outcome_object(outcome: LoadOutcome, series: Series) -> dict[str, object]:
         "timeframe": series.timeframe,
         "written": outcome.rows.get(series, 0),
         "revised": outcome.revised.get(series, 0),
+        "withdrawn": outcome.withdrawn.get(series, 0),
         "quarantined": outcome.quarantined.get(series, 0),
         "conflicts": outcome.conflicts.get(series, 0),
         "failed": None if failure is None else str(failure),

@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -7,7 +8,7 @@ from app.core.date_time import Timestamp
 from app.core.entities import QuarantinedRow, Security, Series, SeriesState, Timeframe
 from app.core.market_data import SourcePage
 from app.core.pages import CandlePage
-from app.core.reconciliation import Batch, Changes, Rules, batch_of, reconcile
+from app.core.reconciliation import MISSING, Batch, Changes, Rules, batch_of, reconcile, retry_at
 from app.core.spans import Period
 
 SERIES = Series(Security("SBER", "TQBR"), Timeframe.M1)
@@ -19,6 +20,7 @@ def minute(number: int) -> Timestamp:
     return NOON + timedelta(minutes=number)
 
 
+SEEN = minute(1_000)
 DAY_AFTER = minute(2_000)
 
 
@@ -39,10 +41,16 @@ def read(asked: Period, *pages: SourcePage) -> Batch:
 
 
 def apply(
-    batch: Batch, *, spans: Sequence[Period] = (), stored: CandlePage | None = None, as_of: Timestamp | None = None
+    batch: Batch,
+    *,
+    spans: Sequence[Period] = (),
+    stored: CandlePage | None = None,
+    as_of: Timestamp | None = None,
+    quarantined: Sequence[QuarantinedRow] = (),
+    factors: Sequence[float] = (),
 ) -> Changes:
     state = SeriesState(SERIES, followed_from=minute(0), as_of=as_of, watermark=as_of)
-    return reconcile(state, spans, stored or page(), batch)
+    return reconcile(state, spans, stored or page(), batch, quarantined=quarantined, factors=factors)
 
 
 def minutes(candles: CandlePage) -> list[int]:
@@ -214,3 +222,154 @@ def test_a_late_bar_inside_covered_time_is_a_change_of_history() -> None:
 
     assert minutes(changes.new) == [1]
     assert changes.state.history_version == changes.state.version > 0
+
+
+def doubt(number: int, *, seen_at: Timestamp = SEEN, reason: str = MISSING) -> QuarantinedRow:
+    return QuarantinedRow(SERIES, minute(number), "[]", reason, seen_at)
+
+
+def test_i5_a_final_candle_that_an_answer_lacks_is_first_doubted() -> None:
+    lacks_one = read(period(0, 5), answer(0, 2, 3, 4, as_of=DAY_AFTER))
+
+    changes = apply(lacks_one, spans=[period(0, 5)], stored=page(*range(5), final=True))
+
+    [row] = changes.doubts
+    assert (row.begin, row.reason, row.raw) == (minute(1), MISSING, "[1.0, 2.0, 0.5, 1.5, 10.0, 15.0]")
+    assert changes.uncovered == [period(1, 2)]
+    assert (minutes(changes.withdrawn), minutes(changes.dropped), changes.covered) == ([], [], [])
+    assert changes.state.history_version == changes.state.version > 0
+
+
+def test_i5_a_candle_in_doubt_that_is_missing_again_is_withdrawn() -> None:
+    lacks_one = read(period(0, 5), answer(0, 2, 3, 4, as_of=DAY_AFTER))
+    spans = [period(0, 1), period(2, 5)]
+
+    changes = apply(lacks_one, spans=spans, stored=page(*range(5), final=True), quarantined=[doubt(1)])
+
+    assert minutes(changes.withdrawn) == [1]
+    assert changes.covered == [period(1, 2)]
+    assert (changes.doubts, changes.uncovered) == ([], [])
+    assert changes.state.history_version == changes.state.version > 0
+
+
+def test_i5_a_candle_in_doubt_that_is_back_is_covered_again() -> None:
+    whole = read(period(0, 5), answer(*range(5), as_of=DAY_AFTER))
+    spans = [period(0, 1), period(2, 5)]
+
+    changes = apply(whole, spans=spans, stored=page(*range(5), final=True), quarantined=[doubt(1)])
+
+    assert changes.covered == [period(1, 2)]
+    assert not any([changes.changed, changes.withdrawn, changes.doubts])
+
+
+@pytest.mark.parametrize(
+    ("row", "doubts"),
+    [(doubt(1, seen_at=DAY_AFTER), []), (doubt(1, reason="audit: volume differs"), [minute(1)])],
+)
+def test_i5_neither_the_same_look_nor_another_doubt_is_a_first_sight(
+    row: QuarantinedRow, doubts: list[Timestamp]
+) -> None:
+    lacks_one = read(period(0, 5), answer(0, 2, 3, 4, as_of=DAY_AFTER + timedelta(minutes=1)))
+    spans = [period(0, 1), period(2, 5)]
+
+    changes = apply(lacks_one, spans=spans, stored=page(*range(5), final=True), quarantined=[row])
+
+    assert not any([changes.withdrawn, changes.covered])
+    assert [each.begin for each in changes.doubts] == doubts
+
+
+def test_i5_nothing_behind_the_last_row_is_doubted_and_that_row_may_be_half() -> None:
+    late = read(period(0, 10), answer(0, 1, 2, as_of=DAY_AFTER, volume=11))
+
+    changes = apply(late, spans=[period(0, 5)], stored=page(*range(5), final=True))
+
+    assert minutes(changes.changed) == [0, 1]
+    assert not any([changes.doubts, changes.uncovered, changes.covered, changes.dropped])
+
+
+def test_i7_silence_is_not_believed_of_an_answer_that_lacks_what_was_told_before() -> None:
+    silent = read(period(0, 10), answer(as_of=DAY_AFTER))
+
+    changes = apply(silent, stored=page(3, final=True))
+
+    assert not any([changes.covered, changes.doubts, changes.withdrawn])
+
+
+def test_i7_a_later_row_of_the_same_answer_proves_all_before_it() -> None:
+    as_of = minute(60)
+    witnessed = SourcePage(page(3), as_of, is_followed=True)
+
+    batch = read(period(0, 10), witnessed)
+
+    assert batch.period == period(0, 10)
+    assert [candle.is_final for candle in batch.candles] == [True]
+
+
+def test_i5_a_later_row_of_the_same_answer_shows_what_is_missing_before_it() -> None:
+    witnessed = read(period(0, 10), SourcePage(page(0), minute(60), is_followed=True))
+
+    changes = apply(witnessed, stored=page(0, 7, final=True))
+
+    assert [row.begin for row in changes.doubts] == [minute(7)]
+    assert changes.covered == [period(0, 7), period(8, 10)]
+
+
+def test_i5_an_answer_that_may_have_lost_its_beginning_proves_nothing_there() -> None:
+    lost = read(period(0, 10), answer(5, 9, as_of=DAY_AFTER))
+
+    changes = apply(lost, stored=page(0, 2, 5, 9, final=True), quarantined=[doubt(2)])
+
+    assert not changes.withdrawn
+    assert [(row.begin, row.attempts) for row in changes.doubts] == [(minute(0), 1), (minute(2), 2)]
+    assert changes.covered == [period(5, 10)]
+
+
+def test_i5_a_bad_row_is_not_missing() -> None:
+    bad = QuarantinedRow(SERIES, minute(1), "[null]", "no number", DAY_AFTER)
+    source = SourcePage(page(0, 2), DAY_AFTER, rejected=[bad], is_last=True)
+
+    changes = apply(read(period(0, 3), source), stored=page(0, 1, 2, final=True), quarantined=[doubt(1)])
+
+    assert not any([changes.doubts, changes.withdrawn])
+    assert changes.covered == [period(0, 1), period(2, 3)]
+
+
+def test_i15_an_older_answer_neither_doubts_nor_withdraws_nor_covers_what_it_lacks() -> None:
+    older = read(period(0, 5), answer(0, 2, 3, 4, as_of=DAY_AFTER))
+    later = DAY_AFTER + timedelta(seconds=1)
+
+    changes = apply(older, stored=page(*range(5), final=True), as_of=later, quarantined=[doubt(1)])
+
+    assert not any([changes.doubts, changes.withdrawn, changes.uncovered])
+    assert changes.covered == [period(0, 1)]
+
+
+def test_a_row_that_forms_is_not_added_to_covered_time() -> None:
+    late = read(period(0, 10), answer(0, 3, as_of=DAY_AFTER))
+
+    changes = apply(late, spans=[period(0, 6)], stored=page(0, 5, final=True))
+
+    assert not any([changes.new, changes.changed])
+
+
+def test_i8_pauses_before_asking_again_grow_up_to_a_day() -> None:
+    pauses = [retry_at(replace(doubt(1), attempts=attempts)) - SEEN for attempts in (1, 2, 9, 1_000)]
+
+    assert pauses == [timedelta(minutes=10), timedelta(minutes=20), timedelta(hours=24), timedelta(hours=24)]
+
+
+def test_old_values_that_differ_by_a_split_alone_are_not_kept() -> None:
+    rescaled = SourcePage(rows_of((0, 0.1), (1, 0.1), (2, 0.2)), DAY_AFTER, is_last=True)
+
+    changes = apply(
+        read(period(0, 3), rescaled), spans=[period(0, 3)], stored=page(0, 1, 2, final=True), factors=[0.01, 0.1]
+    )
+
+    assert minutes(changes.changed) == [0, 1, 2]
+    assert minutes(changes.superseded) == [2]
+
+
+def rows_of(*rows: tuple[int, float]) -> CandlePage:
+    """Build the candles of `page` with their prices multiplied."""
+    scaled = ((minute(n).unix, 1 * by, 2 * by, 0.5 * by, 1.5 * by, 10, 15, 0) for n, by in rows)
+    return CandlePage.from_rows(SERIES, scaled)

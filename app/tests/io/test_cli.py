@@ -295,9 +295,9 @@ def test_an_update_ends_with_a_table_of_what_was_written(candles: Candles, excha
 
     assert result.exit_code == 0
     assert result.stdout.splitlines() == [
-        "security\ttimeframe\twritten\trevised\tquarantined\tfailed",
-        f"TQBR:SBER\tH1\t{hours}\t0\t0\t",
-        f"TQBR:SBER\tD1\t{days}\t0\t0\t",
+        "security\ttimeframe\twritten\trevised\twithdrawn\tquarantined\tfailed",
+        f"TQBR:SBER\tH1\t{hours}\t0\t0\t0\t",
+        f"TQBR:SBER\tD1\t{days}\t0\t0\t0\t",
     ]
 
 

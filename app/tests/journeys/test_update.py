@@ -11,6 +11,7 @@ from app.core.entities import SOURCED, Security, Series, Timeframe
 from app.core.errors import SecurityNotFoundError, SourceBadAnswerError, SourceMismatchError
 from app.core.market_data import LoadOutcome
 from app.core.spans import Period
+from app.market_data_windows import OVERLAP_BARS
 from app.simulator.fault_kinds import Html, Late
 from app.simulator.faults import Match
 from app.simulator.server import Simulator
@@ -61,7 +62,7 @@ async def test_what_is_stored_equals_the_tape(service: Service, simulator: Simul
     assert await verify(service.storage) == []
 
 
-async def test_a_second_update_asks_for_nothing_covered_and_changes_nothing(
+async def test_a_second_update_asks_once_from_a_few_covered_candles_on_and_changes_nothing(
     service: Service, simulator: Simulator
 ) -> None:
     await follow(service, SBER, BOND)
@@ -82,13 +83,13 @@ async def test_a_second_update_asks_for_nothing_covered_and_changes_nothing(
     for request in asked:
         query = {name: values[0] for name, values in parse_qs(request.query).items()}
         ticker = request.path.split("/")[-2]
-        spans = next(
-            spans
-            for series, (_, spans, _) in before.items()
+        candles, spans = next(
+            (candles, spans)
+            for series, (candles, spans, _) in before.items()
             if series.security.ticker == ticker and series.timeframe.interval == int(query["interval"])
         )
-        covered_till = spans[-1].time_till.moscow.strftime("%Y-%m-%d %H:%M:%S")
-        assert query["from"] >= covered_till, request
+        covered = candles.between(spans[-1].time_from, spans[-1].time_till)
+        assert query["from"] == covered[-OVERLAP_BARS:][0].timestamp.moscow.strftime("%Y-%m-%d %H:%M:%S"), request
 
 
 async def test_a_page_that_answers_html_fails_its_series_alone(service: Service, simulator: Simulator) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from app.core.entities import Candle, CandleSpan, SeriesState
+from app.core.reconciliation import WITHDRAWN
 from app.core.repository import IStorage, IUnitOfWork
 from app.repository.memory import MemoryStorage
 from app.repository.sql import SqlStorage
@@ -152,7 +153,7 @@ async def test_what_the_ports_refuse_is_found_as_well(
 async def test_a_withdrawn_candle_may_keep_its_revisions() -> None:
     storage = await a_sound_store(MemoryStorage())
     async with storage.begin() as uow:
-        await uow.revisions.add([replace(a_revision(5), reason=module.WITHDRAWN)])
+        await uow.revisions.add([replace(a_revision(5), reason=WITHDRAWN)])
 
     assert await verify(storage) == []
 

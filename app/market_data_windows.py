@@ -1,0 +1,240 @@
+"""A missing period as a question to the exchange, and its answer as batches; knows only the ports of the core."""
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from app.core.date_time import Timestamp
+from app.core.entities import SecurityCard, Series, Timeframe
+from app.core.errors import SourceBadAnswerError, SourceError, SourceShiftError
+from app.core.market_data import IMarketDataAdapter, SourcePage, Wish
+from app.core.reconciliation import Batch, Rules, batch_of
+from app.core.repository import ICandleRepository, IStorage, IUnitOfWork
+from app.core.spans import Period
+
+WINDOW_BARS = 10_080
+"""Slots in one window: a week of minutes. Windows of one series are read concurrently."""
+
+OVERLAP_BARS = 30
+"""Stored candles that are read again, and compared, with what follows them."""
+
+_WITNESSES = 2  # so that one that the exchange withdrew does not keep a gap open
+_TRIES = 3
+_INSTANT = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A wish, or a part of one, as a source of batches.
+
+    `known_from`: where stored candles begin that adjoin it; they are read again, as what the exchange must still know.
+    `failed`: series whose other windows need not be tried.
+    """
+
+    storage: IStorage
+    adapter: IMarketDataAdapter
+    rules: Rules
+    card: SecurityCard
+    wish: Wish
+    known_from: Timestamp | None
+    failed: set[Series]
+
+    @property
+    def series(self) -> Series:
+        return self.wish.series
+
+    async def __aiter__(self) -> AsyncIterator[Batch]:
+        """Read it; when rows moved meanwhile, begin again behind the last batch, a few times."""
+        rest = Period(self.known_from or self.wish.period.time_from, self.wish.period.time_till)
+        for left in reversed(range(_TRIES)):
+            if self.series in self.failed:
+                return
+            try:
+                async for batch in self._batches(rest):
+                    rest = replace(rest, time_from=batch.period.time_till)
+                    yield batch
+            except SourceError as error:
+                if not left or not isinstance(error, SourceShiftError):
+                    self.failed.add(self.series)
+                    raise
+            else:
+                return
+
+    async def _batches(self, period: Period) -> AsyncIterator[Batch]:
+        """Put pages together up to the size of a transaction; what was read before a failure is given on first."""
+        asked = Period(period.time_from, await self._witnessed_till())
+        pages: list[SourcePage] = []
+        seen_till = period.time_from
+        failure: SourceError | None = None
+
+        def batch(*, goes_on: bool = False) -> Batch:
+            return batch_of(
+                self.series,
+                period,
+                pages,
+                self.rules,
+                seen_till=seen_till,
+                read_till=asked.time_till,
+                goes_on=goes_on,
+            )
+
+        try:
+            async for page in self._pages(asked, period):
+                rows = sum(len(each.candles) for each in [*pages, page])
+                if pages and page.candles and rows > self.storage.batch_rows:
+                    given = batch(goes_on=True)
+                    period, seen_till = replace(period, time_from=given.period.time_till), given.given_till
+                    pages = _left_over(given)
+                    yield given
+                pages.append(page)
+        except SourceShiftError:
+            raise
+        except SourceError as error:
+            failure = error
+        if pages:
+            yield batch()
+        if failure is not None:
+            raise failure
+
+    async def _pages(self, asked: Period, period: Period) -> AsyncIterator[SourcePage]:
+        """Read pages until there are no more, or until what more may follow proves nothing yet.
+
+        Silence over a whole settled period is believed only when the source repeats it, and still knows what it told
+        before.
+        """
+        question: Period | None = asked
+        for is_repeated in (False, True):
+            is_silent = True
+            async for page in self._inside(question or asked, period):
+                is_silent = is_silent and not (page.candles or page.rejected or page.is_followed)
+                if is_silent and page.is_last:
+                    if not is_repeated:
+                        break
+                    self._require_unknown(period)
+                yield page
+                if page.is_short and page.candles and self._is_enough(page, period):
+                    return
+            else:
+                return
+            question = await self._doubted(asked, period, self._settled(page))
+            if question is None:
+                return
+
+    def _require_unknown(self, period: Period) -> None:
+        """Raise SourceBadAnswerError if candles of a silent period are known: the exchange told them before."""
+        if period.time_from < self.wish.period.time_from:
+            raise SourceBadAnswerError(
+                f"{self.series}: the exchange answers nothing of {period}, nor the candles it told before"
+            )
+
+    def _is_enough(self, page: SourcePage, period: Period) -> bool:
+        """Tell whether asking what follows a short page proves nothing, or not enough to be worth a request."""
+        settled, last = self._settled(page), page.candles[-1].timestamp
+        begin = max(period.time_from, self.wish.period.time_from)
+        return last >= settled or (last < begin and not self._is_worth_asking(begin, settled))
+
+    def _is_worth_asking(self, begin: Timestamp, settled: Timestamp) -> bool:
+        """Tell whether to be sure of the silence from here on: an intraday stretch that is short can wait."""
+        return begin < settled and (not self.series.timeframe.step or settled - begin >= self.rules.silence)
+
+    async def _inside(self, asked: Period, period: Period) -> AsyncIterator[SourcePage]:
+        """Read what was asked and give on what lies inside the period.
+
+        Where reading begins earlier, it begins with a candle that is known: SourceBadAnswerError if it is not there.
+        """
+        is_known = asked.time_from == period.time_from
+        async with aclosing(self.adapter.candles(self.card, self.series.timeframe, asked)) as pages:
+            async for page in pages:
+                if not is_known and not page.candles.between(asked.time_from, asked.time_from + _INSTANT):
+                    raise SourceBadAnswerError(
+                        f"{self.series}: the exchange answers nothing of {period}, nor the candle of {asked.time_from}"
+                    )
+                is_known = True
+                rejected = [row for row in page.rejected if row.begin in period]
+                yield replace(
+                    page,
+                    candles=page.candles.between(period.time_from, period.time_till),
+                    rejected=rejected,
+                    is_followed=bool(page.candles.between(period.time_till, asked.time_till)),
+                )
+
+    async def _witnessed_till(self) -> Timestamp:
+        """Ask for the next known candles too, where coverage goes on: they show that all before them is told."""
+        end = self.wish.period.time_till
+        if not self.wish.is_inner:
+            return end
+        async with self.storage.read() as uow:
+            spans = uow.spans.filter_by_series(self.series).filter_touching(Period(end, end))
+            ends = [span.time_till async for span in spans if end < span.time_till]
+            after = _final(uow, self.series).filter_by_timestamp_gte(end).filter_by_timestamp_lt(max(ends, default=end))
+            known = await after[:_WITNESSES].page(self.series)
+        return self.series.timeframe.after(known[-1].timestamp) if known else end
+
+    async def _doubted(self, asked: Period, period: Period, settled: Timestamp) -> Period | None:
+        """Return what to ask to be sure that a silent period is silent: from a known candle on; None to leave it open.
+
+        Where the store has no candle before the period, the source's own borders must say that it has one before, or
+        none in it.
+        """
+        begin = max(period.time_from, self.wish.period.time_from)
+        if not self._is_worth_asking(begin, settled):
+            return None
+        if period.time_from < begin:
+            return asked
+        if known := await self._known_before(begin):
+            return replace(asked, time_from=known)
+        border = (await self.adapter.borders(self.card)).get(self.series.timeframe)
+        if border is None:
+            return None
+        if border.time_from in period:
+            raise SourceBadAnswerError(f"{self.series}: the exchange answers nothing of {period}, but begins in it")
+        if period.time_till <= border.time_from:
+            return asked
+        return replace(asked, time_from=border.time_from)
+
+    async def _known_before(self, moment: Timestamp) -> Timestamp | None:
+        async with self.storage.read() as uow:
+            before = _final(uow, self.series).filter_by_timestamp_lt(moment).newest_first()
+            return next((candle.timestamp for candle in await before[:1].page(self.series)), None)
+
+    def _settled(self, page: SourcePage) -> Timestamp:
+        return self.rules.settled(self.series, page.as_of)
+
+
+async def known_from(uow: IUnitOfWork, wish: Wish) -> Timestamp | None:
+    """Return the stored final candle from which on to read again what adjoins a missing period; None without any.
+
+    It is the last one before an inner gap, and one of the last `OVERLAP_BARS` before any other.
+    """
+    if wish.again:
+        return None
+    begin = wish.period.time_from
+    touching = uow.spans.filter_by_series(wish.series).filter_touching(Period(begin, begin))
+    spans = [span.time_from async for span in touching if span.time_till == begin]
+    since = min(spans, default=wish.series.timeframe.floor(begin - _INSTANT))
+    before = _final(uow, wish.series).filter_by_timestamp_gte(since).filter_by_timestamp_lt(begin).newest_first()
+    known = await before[: 1 if wish.is_inner else OVERLAP_BARS].page(wish.series)
+    return known[0].timestamp if known else None
+
+
+def cut(period: Period, timeframe: Timeframe, settled: Timestamp) -> list[Period]:
+    """Cut a period into windows; never where silence is not believed yet, so that cutting does not change coverage."""
+    if timeframe.step is None:
+        return [period]
+    windows = []
+    begin = period.time_from
+    while (end := begin + timeframe.step * WINDOW_BARS) < min(period.time_till, settled):
+        windows.append(Period(begin, end))
+        begin = end
+    return [*windows, Period(begin, period.time_till)]
+
+
+def _final(uow: IUnitOfWork, series: Series) -> ICandleRepository:
+    return uow.candles.filter_by_series(series).filter_by_final(True)  # noqa: FBT003  # a column's value
+
+
+def _left_over(batch: Batch) -> list[SourcePage]:
+    """Return the bad rows behind what a batch covers: the next one must not cover their slots either."""
+    rejected = [row for row in batch.rejected if row.begin >= batch.period.time_till]
+    return [SourcePage(batch.candles[:0], batch.as_of, rejected)] if rejected else []
