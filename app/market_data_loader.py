@@ -57,10 +57,9 @@ class MarketDataLoader:
 
     async def _windows(self, missing: Sequence[Wish]) -> list[Window]:
         now = await self._clock.now()
-        cards: dict[Security, SecurityCard] = {}
         async with self._storage.read() as uow:
-            for security in {wish.series.security for wish in missing}:
-                cards[security] = await uow.securities.get(security)
+            cards = {wish.series.security: await uow.securities.get(wish.series.security) for wish in missing}
+            calendars = await _calendars(uow, cards, missing)
             known = [await known_from(uow, wish) for wish in missing]
         failed: set[Series] = set()
         return [
@@ -68,13 +67,19 @@ class MarketDataLoader:
                 self._storage,
                 self._adapter,
                 self._rules,
+                calendars[wish.series.security],
                 cards[wish.series.security],
                 replace(wish, period=part, is_inner=wish.is_inner and part.time_till == wish.period.time_till),
                 begin if part.time_from == wish.period.time_from else None,
                 failed,
             )
             for wish, begin in zip(missing, known, strict=True)
-            for part in cut(wish.period, wish.series.timeframe, self._rules.settled(wish.series, now))
+            for part in cut(
+                wish.period,
+                wish.series.timeframe,
+                self._rules.settled(wish.series, now),
+                calendars[wish.series.security],
+            )
         ]
 
 

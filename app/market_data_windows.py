@@ -5,6 +5,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
+from app.core.calendar import TradingCalendar
 from app.core.date_time import Timestamp
 from app.core.entities import SecurityCard, Series, Timeframe
 from app.core.errors import SourceBadAnswerError, SourceError, SourceShiftError
@@ -13,8 +14,8 @@ from app.core.reconciliation import Batch, Rules, batch_of
 from app.core.repository import ICandleRepository, IStorage, IUnitOfWork
 from app.core.spans import Period
 
-WINDOW_BARS = 10_080
-"""Slots in one window: a week of minutes. Windows of one series are read concurrently."""
+WINDOW_BARS = 5_000
+"""So many bars a window can have, about ten pages. Windows of one series are read concurrently."""
 
 OVERLAP_BARS = 30
 """Stored candles that are read again, and compared, with what follows them."""
@@ -22,6 +23,8 @@ OVERLAP_BARS = 30
 _WITNESSES = 2  # so that one that the exchange withdrew does not keep a gap open
 _TRIES = 3
 _INSTANT = timedelta(microseconds=1)
+_MINUTE = timedelta(minutes=1)
+_DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,7 @@ class Window:
     storage: IStorage
     adapter: IMarketDataAdapter
     rules: Rules
+    calendar: TradingCalendar
     card: SecurityCard
     wish: Wish
     known_from: Timestamp | None
@@ -74,6 +78,7 @@ class Window:
                 period,
                 pages,
                 self.rules,
+                self.calendar,
                 seen_till=seen_till,
                 read_till=asked.time_till,
                 goes_on=goes_on,
@@ -129,10 +134,15 @@ class Window:
             )
 
     def _is_enough(self, page: SourcePage, period: Period) -> bool:
-        """Tell whether asking what follows a short page proves nothing, or not enough to be worth a request."""
+        """Tell whether asking what follows a short page proves nothing, or not enough to be worth a request.
+
+        Nothing is left to be proven where the exchange was closed since the last bar.
+        """
         settled, last = self._settled(page), page.candles[-1].timestamp
         begin = max(period.time_from, self.wish.period.time_from)
-        return last >= settled or (last < begin and not self._is_worth_asking(begin, settled))
+        if last >= settled or (last < begin and not self._is_worth_asking(begin, settled)):
+            return True
+        return self.calendar.closed_until(self.series.timeframe.after(last)) >= period.time_till
 
     def _is_worth_asking(self, begin: Timestamp, settled: Timestamp) -> bool:
         """Tell whether to be sure of the silence from here on: an intraday stretch that is short can wait."""
@@ -218,15 +228,21 @@ async def known_from(uow: IUnitOfWork, wish: Wish) -> Timestamp | None:
     return known[0].timestamp if known else None
 
 
-def cut(period: Period, timeframe: Timeframe, settled: Timestamp) -> list[Period]:
-    """Cut a period into windows; never where silence is not believed yet, so that cutting does not change coverage."""
+def cut(period: Period, timeframe: Timeframe, settled: Timestamp, calendar: TradingCalendar) -> list[Period]:
+    """Cut a period into windows of some days each, at midnights.
+
+    Never where silence is not believed yet, so that cutting does not change coverage.
+    """
     if timeframe.step is None:
         return [period]
-    windows = []
-    begin = period.time_from
-    while (end := begin + timeframe.step * WINDOW_BARS) < min(period.time_till, settled):
-        windows.append(Period(begin, end))
-        begin = end
+    windows, begin, minutes = [], period.time_from, 0
+    day = begin.moscow.date()
+    while (midnight := Timestamp.midnight(day + _DAY)) < min(period.time_till, settled):
+        minutes += calendar.minutes(day)
+        if minutes * _MINUTE >= WINDOW_BARS * timeframe.step:
+            windows.append(Period(begin, midnight))
+            begin, minutes = midnight, 0
+        day += _DAY
     return [*windows, Period(begin, period.time_till)]
 
 

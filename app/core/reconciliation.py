@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
+from app.core.calendar import TradingCalendar
 from app.core.date_time import Timestamp
-from app.core.entities import QuarantinedRow, Series, SeriesState
+from app.core.entities import QuarantinedRow, Series, SeriesState, Timeframe
 from app.core.market_data import SourcePage
 from app.core.pages import CandlePage
 from app.core.rescaling import is_rescaled
@@ -97,6 +98,7 @@ def batch_of(
     asked: Period,
     pages: Sequence[SourcePage],
     rules: Rules,
+    calendar: TradingCalendar,
     *,
     seen_till: Timestamp | None = None,
     read_till: Timestamp | None = None,
@@ -104,22 +106,26 @@ def batch_of(
 ) -> Batch:
     """Put pages together and say what they prove (I7).
 
-    They cover up to the end of their last final bar; where the source showed that nothing follows, what is settled too;
-    where it showed a candle behind what was asked, all of it. The last bar of an answer is final only when it has
-    settled: a source that lags shows it half, and our clock cannot tell. `goes_on`: a later bar of the same answer is
-    at hand. `read_till`: where the question ended, if not with `asked`.
+    They cover up to the end of their last final bar and the closed time behind it; where the source showed that nothing
+    follows, what is settled too; where it showed a candle behind what was asked, all of it. The last bar of an answer
+    is final only when it has settled, or when it is the last minute before closed time: a source that lags shows a bar
+    half, and our clock cannot tell. `goes_on`: a later bar of the same answer is at hand. `read_till`: where the
+    question ended, if not with `asked`.
     """
     as_of = pages[0].as_of
     watermark, settled = rules.watermark(series, as_of), rules.settled(series, as_of)
     candles = CandlePage.join(series, (page.candles for page in pages))
     is_witnessed = any(page.is_followed for page in pages)
     is_followed = goes_on or is_witnessed
-    is_open = bool(candles) and not is_followed and _end(candles, -1) > settled
+    is_open = bool(candles) and not is_followed and _end(candles, -1) > settled and not _is_closing(candles, calendar)
     candles = candles.final_before(min(watermark, candles[-1].timestamp) if is_open else watermark)
     final = sum(candles.finals)
     proven = _end(candles, final - 1) if final else asked.time_from
     if pages[-1].is_last:
         proven = max(proven, settled)
+    if pages[-1].is_last or pages[-1].is_short:
+        closed = min(calendar.closed_until(proven), watermark)
+        proven = max(proven, series.timeframe.floor(closed))
     if is_witnessed:
         proven = max(proven, watermark)
     return Batch(
@@ -321,6 +327,12 @@ def _membership(spans: Sequence[Period]) -> Callable[[int], bool]:
         return index >= 0 and begin < ends[index]
 
     return is_covered
+
+
+def _is_closing(candles: CandlePage, calendar: TradingCalendar) -> bool:
+    """Tell whether the last bar is the minute behind which the exchange closed."""
+    end = _end(candles, -1)
+    return candles.series.timeframe is Timeframe.M1 and calendar.closed_until(end) > end
 
 
 def _end(candles: CandlePage, index: int) -> Timestamp:

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from app.core.calendar import TradingCalendar
 from app.core.date_time import Timestamp
 from app.core.entities import QuarantinedRow, Security, Series, SeriesState, Timeframe
 from app.core.market_data import SourcePage
@@ -13,6 +14,7 @@ from app.core.spans import Period
 
 SERIES = Series(Security("SBER", "TQBR"), Timeframe.M1)
 RULES = Rules(delay=timedelta(minutes=15))
+CALENDAR = TradingCalendar("stock")
 NOON = Timestamp(datetime(2024, 1, 3, 12, tzinfo=UTC))
 
 
@@ -37,7 +39,7 @@ def answer(*numbers: int, as_of: Timestamp, is_last: bool = True, volume: float 
 
 
 def read(asked: Period, *pages: SourcePage) -> Batch:
-    return batch_of(SERIES, asked, pages, RULES)
+    return batch_of(SERIES, asked, pages, RULES, CALENDAR)
 
 
 def apply(
@@ -75,7 +77,7 @@ def test_i7_the_last_bar_of_an_answer_is_final_when_a_later_one_or_time_has_show
     lagging = [answer(0, 1, 30, as_of=minute(120))]
 
     alone = read(period(0, 60), *lagging)
-    followed = batch_of(SERIES, period(0, 60), lagging, RULES, goes_on=True)
+    followed = batch_of(SERIES, period(0, 60), lagging, RULES, CALENDAR, goes_on=True)
     settled = read(period(0, 60), answer(0, 1, 30, as_of=DAY_AFTER))
 
     assert (alone.period, alone.candles[-1].is_final) == (period(0, 2), False)
@@ -92,6 +94,34 @@ def test_i7_silence_is_believed_when_it_has_settled() -> None:
 
 def test_i7_silence_proves_nothing_while_more_may_follow() -> None:
     assert read(period(0, 60), answer(0, as_of=minute(5_000), is_last=False)).period == period(0, 1)
+
+
+def test_i7_closed_time_behind_the_last_minute_of_a_session_is_covered_up_to_the_watermark() -> None:
+    at_night = minute(650)  # the session ended at 530
+
+    batch = read(period(500, 700), answer(500, 529, as_of=at_night))
+
+    assert batch.candles[-1].is_final
+    assert batch.period == period(500, 634)
+
+
+def test_i7_closed_time_is_no_reason_to_believe_a_last_bar_before_it() -> None:
+    batch = read(period(500, 700), answer(500, 528, as_of=minute(650)))
+
+    assert not batch.candles[-1].is_final
+    assert batch.period == period(500, 501)
+
+
+def test_i7_closed_time_ends_when_the_next_session_may_begin() -> None:
+    batch = read(period(500, 1_200), answer(500, 529, as_of=minute(1_190)))
+
+    assert batch.period == period(500, 1_100)
+
+
+def test_i7_closed_time_is_not_covered_while_more_may_follow() -> None:
+    batch = read(period(500, 700), answer(500, 529, as_of=minute(650), is_last=False))
+
+    assert batch.period == period(500, 530)
 
 
 def test_i3_an_empty_gap_is_filled_and_covered() -> None:
@@ -195,9 +225,9 @@ def test_i15_an_older_answer_ends_what_even_older_ones_left_forming() -> None:
 
 
 def test_bars_that_still_form_are_not_missed_by_the_next_batch() -> None:
-    first = batch_of(SERIES, period(44, 60), [answer(44, 45, 46, as_of=minute(60))], RULES, goes_on=True)
+    first = batch_of(SERIES, period(44, 60), [answer(44, 45, 46, as_of=minute(60))], RULES, CALENDAR, goes_on=True)
     rest = Period(first.period.time_till, minute(60))
-    second = batch_of(SERIES, rest, [answer(47, as_of=minute(60))], RULES, seen_till=first.given_till)
+    second = batch_of(SERIES, rest, [answer(47, as_of=minute(60))], RULES, CALENDAR, seen_till=first.given_till)
 
     changes = apply(second, stored=page(44, 45, 46))
 

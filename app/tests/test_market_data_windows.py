@@ -1,0 +1,57 @@
+from datetime import datetime
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.core.calendar import TradingCalendar
+from app.core.date_time import Timestamp
+from app.core.entities import SOURCED, Timeframe
+from app.core.spans import Period
+from app.market_data_windows import WINDOW_BARS, cut
+
+STOCK = TradingCalendar("stock")
+
+
+def at(text: str) -> Timestamp:
+    return Timestamp.from_moscow(datetime.fromisoformat(text))
+
+
+YEAR = Period(at("2023-01-01"), at("2024-01-01"))
+moments = st.datetimes(datetime(2014, 1, 1), datetime(2026, 12, 1)).map(Timestamp.from_moscow)
+
+
+@given(moments, moments, moments, st.sampled_from(SOURCED))
+def test_windows_follow_each_other_and_make_up_the_period(
+    one: Timestamp, other: Timestamp, settled: Timestamp, timeframe: Timeframe
+) -> None:
+    period = Period(min(one, other), max(one, other))
+
+    windows = cut(period, timeframe, settled, STOCK)
+
+    assert (windows[0].time_from, windows[-1].time_till) == (period.time_from, period.time_till)
+    assert all(left.time_till == right.time_from for left, right in pairwise(windows))
+    assert all(window.time_till <= settled for window in windows[:-1])
+
+
+def test_a_year_of_minutes_is_many_windows_of_whole_days() -> None:
+    windows = cut(YEAR, Timeframe.M1, YEAR.time_till, STOCK)
+
+    assert len(windows) > 40
+    for window in windows[:-1]:
+        assert window.time_till.moscow.time() == datetime.min.time()
+        minutes = sum(STOCK.minutes(day) for day in _days(window))
+        assert WINDOW_BARS <= minutes < WINDOW_BARS + 900
+
+
+def _days(window: Period) -> set[object]:
+    hours = range(int((window.time_till - window.time_from).total_seconds()) // 3600)
+    return {Timestamp.from_unix(window.time_from.unix + hour * 3600).moscow.date() for hour in hours}
+
+
+def test_a_year_of_hours_is_one_question() -> None:
+    assert cut(YEAR, Timeframe.H1, YEAR.time_till, STOCK) == [YEAR]
+
+
+def test_what_has_not_settled_is_not_cut() -> None:
+    assert cut(YEAR, Timeframe.M1, YEAR.time_from, STOCK) == [YEAR]
