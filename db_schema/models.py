@@ -1,6 +1,6 @@
 """The only description of the tables. Instants are `timestamptz` on PostgreSQL, unix microseconds on SQLite."""
 
-from datetime import date, datetime
+from datetime import date, datetime, time
 from typing import Any
 
 from sqlalchemy import (
@@ -237,6 +237,21 @@ class Quarantine(Base):
     reason: Mapped[str]
     seen_at: Mapped[Timestamp]
     attempts: Mapped[int]
+
+
+class CalendarDay(Base):
+    """What the exchange says of a day of one engine; hours are those of the Moscow wall clock."""
+
+    __tablename__ = "calendar_day"
+
+    engine: Mapped[str] = mapped_column(Code, primary_key=True)
+    day: Mapped[date] = mapped_column(primary_key=True)
+    is_traded: Mapped[bool]
+    trade_date: Mapped[date | None]
+    reason: Mapped[str | None]
+    opens: Mapped[time | None]
+    closes: Mapped[time | None]
+    seen_at: Mapped[Timestamp | None]
 
 
 class Split(Base):

@@ -7,8 +7,10 @@ slice raises TypeError ("filter first, slice last"). Iteration is in the order o
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AbstractAsyncContextManager
+from datetime import date
 from typing import Protocol, Self, TypeVar
 
+from app.core.calendar import CalendarDay
 from app.core.date_time import Timestamp
 from app.core.entities import (
     Candle,
@@ -60,6 +62,15 @@ class IBoardRepository(IRepository[Board], Protocol):
 
     async def get(self, code: str, /) -> Board:
         """Return the board, or raise BoardNotFoundError."""
+
+
+class ICalendarRepository(IRepository[CalendarDay], Protocol):
+    """What the exchange said of its days, by engine and day."""
+
+    def filter_by_engine(self, engine: str, /) -> Self: ...
+
+    def filter_by_days(self, first: date, last: date, /) -> Self:
+        """Return the days of `[first, last]`, both included."""
 
 
 class ISeriesRepository(IRepository[SeriesState], Protocol):
@@ -129,6 +140,8 @@ class IUnitOfWork(Protocol):
 
     @property
     def boards(self) -> IBoardRepository: ...
+    @property
+    def calendar(self) -> ICalendarRepository: ...
     @property
     def securities(self) -> ISecurityRepository: ...
     @property

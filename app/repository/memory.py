@@ -4,8 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from datetime import date
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
+from app.core.calendar import CalendarDay
 from app.core.date_time import Timestamp
 from app.core.entities import (
     Candle,
@@ -28,7 +30,7 @@ from app.repository.windows import WHOLE, Window
 Entity = TypeVar("Entity")
 Key = tuple[Any, ...]
 Rows = dict[Key, Any]
-_NAMES = ("securities", "series", "candles", "spans", "revisions", "quarantine", "boards")
+_NAMES = ("securities", "series", "candles", "spans", "revisions", "quarantine", "boards", "calendar")
 
 
 @dataclass(slots=True)
@@ -142,6 +144,22 @@ class MemoryBoardRepository(_Collection[Board]):
         if board is None:
             raise refusals.unknown_board(code)
         return board
+
+
+@dataclass(frozen=True)
+class MemoryCalendarRepository(_Collection[CalendarDay]):
+    """Days by engine."""
+
+    table = "calendar"
+
+    def _key(self, item: CalendarDay) -> Key:
+        return (item.engine, item.day)
+
+    def filter_by_engine(self, engine: str, /) -> Self:
+        return self._where(lambda day: day.engine == engine)
+
+    def filter_by_days(self, first: date, last: date, /) -> Self:
+        return self._where(lambda day: first <= day.day <= last)
 
 
 @dataclass(frozen=True)
@@ -334,6 +352,7 @@ class MemoryUnitOfWork:
     """The repositories of one transaction."""
 
     boards: MemoryBoardRepository
+    calendar: MemoryCalendarRepository
     securities: MemorySecurityRepository
     series: MemorySeriesRepository
     candles: MemoryCandleRepository
@@ -347,6 +366,7 @@ class MemoryUnitOfWork:
         """Build them over one copy of the tables."""
         return cls(
             MemoryBoardRepository(transaction),
+            MemoryCalendarRepository(transaction),
             MemorySecurityRepository(transaction),
             MemorySeriesRepository(transaction),
             MemoryCandleRepository(transaction),

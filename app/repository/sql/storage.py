@@ -15,6 +15,7 @@ from app.core.errors import SchemaMismatchError, StorageBusyError, StorageError,
 from app.repository import refusals
 from app.repository.sql import engine
 from app.repository.sql.boards import SqlBoardRepository
+from app.repository.sql.calendar import SqlCalendarRepository
 from app.repository.sql.candles import SqlCandleRepository
 from app.repository.sql.catalogue import SqlSecurityRepository, SqlSeriesRepository
 from app.repository.sql.collection import table_of
@@ -34,6 +35,7 @@ class SqlUnitOfWork:
     """The repositories of one transaction."""
 
     boards: SqlBoardRepository
+    calendar: SqlCalendarRepository
     securities: SqlSecurityRepository
     series: SqlSeriesRepository
     candles: SqlCandleRepository
@@ -46,6 +48,7 @@ class SqlUnitOfWork:
     def over(cls, transaction: Transaction) -> Self:
         return cls(
             SqlBoardRepository(transaction),
+            SqlCalendarRepository(transaction),
             SqlSecurityRepository(transaction),
             SqlSeriesRepository(transaction),
             SqlCandleRepository(transaction),
