@@ -1,15 +1,17 @@
 """Gaps -> pages of the exchange -> candles and spans, through bounded queues; knows only the ports of the core."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
+from app.core.calendar import TradingCalendar
 from app.core.date_time import Timestamp
 from app.core.entities import CandleSpan, QuarantinedRow, Security, SecurityCard, Series
-from app.core.errors import CandleServiceError, SeriesNotFoundError, StorageBusyError
+from app.core.errors import CandleServiceError, SeriesNotFoundError, SourceError, StorageBusyError, StorageError
 from app.core.market_data import IClock, ILoadProgress, IMarketDataAdapter, LoadOutcome, LoadStep, Wish
 from app.core.pipeline import pump
 from app.core.reconciliation import CORRECTED, WITHDRAWN, Batch, Changes, Rules, reconcile, retry_at
-from app.core.repository import IStorage, IUnitOfWork
+from app.core.repository import IStorage, IUnitOfWork, read_calendar
 from app.core.spans import Period, gaps, subtract
 from app.market_data_windows import Window, cut, known_from
 
@@ -31,16 +33,21 @@ class MarketDataLoader:
         self._workers = workers
 
     async def missing(self, wishes: Iterable[Wish], /) -> Sequence[Wish]:
-        now = await self._clock.now()
+        return await self._missing(wishes, await self._clock.now())
+
+    async def _missing(self, wishes: Iterable[Wish], now: Timestamp) -> Sequence[Wish]:
         async with self._storage.read() as uow:
-            return [gap for wish in wishes for gap in await _gaps(uow, wish, now)]
+            found = [gap for wish in wishes for gap in await _gaps(uow, wish, now)]
+            cards, calendars = await _cards_and_calendars(uow, found)
+        return [gap for gap in found if not self._is_closed(gap, calendars[cards[gap.series.security].engine], now)]
 
     async def load(self, wishes: Iterable[Wish], /, *, progress: ILoadProgress | None = None) -> LoadOutcome:
         outcome = LoadOutcome()
-        missing = await self.missing(wishes)
+        now = await self._clock.now()
+        missing = await self._missing(wishes, now)
         if progress is not None:
             progress.begin(missing)
-        windows = await self._windows(missing)
+        windows = await self._windows(missing, now)
 
         async def sink(batch: Batch) -> None:
             changes = await _write(self._storage, batch)
@@ -53,13 +60,18 @@ class MarketDataLoader:
         )
         for position, error in failures.items():
             outcome.failures.setdefault(windows[position].series, error)
+        await _note(self._storage, outcome.failures, now)
         return outcome
 
-    async def _windows(self, missing: Sequence[Wish]) -> list[Window]:
-        now = await self._clock.now()
+    def _is_closed(self, gap: Wish, calendar: TradingCalendar, now: Timestamp) -> bool:
+        """Tell whether nothing can have come since the exchange closed. Old silence is asked about all the same."""
+        if gap.again or gap.is_inner or gap.period.time_till <= self._rules.settled(gap.series, now):
+            return False
+        return calendar.closed_until(gap.period.time_from) >= min(gap.period.time_till, now)
+
+    async def _windows(self, missing: Sequence[Wish], now: Timestamp) -> list[Window]:
         async with self._storage.read() as uow:
-            cards = {wish.series.security: await uow.securities.get(wish.series.security) for wish in missing}
-            calendars = await _calendars(uow, cards, missing)
+            cards, calendars = await _cards_and_calendars(uow, missing)
             known = [await known_from(uow, wish) for wish in missing]
         failed: set[Series] = set()
         return [
@@ -67,7 +79,7 @@ class MarketDataLoader:
                 self._storage,
                 self._adapter,
                 self._rules,
-                calendars[wish.series.security],
+                calendars[cards[wish.series.security].engine],
                 cards[wish.series.security],
                 replace(wish, period=part, is_inner=wish.is_inner and part.time_till == wish.period.time_till),
                 begin if part.time_from == wish.period.time_from else None,
@@ -78,9 +90,22 @@ class MarketDataLoader:
                 wish.period,
                 wish.series.timeframe,
                 self._rules.settled(wish.series, now),
-                calendars[wish.series.security],
+                calendars[cards[wish.series.security].engine],
             )
         ]
+
+
+async def _cards_and_calendars(
+    uow: IUnitOfWork, wishes: Sequence[Wish]
+) -> tuple[Mapping[Security, SecurityCard], Mapping[str, TradingCalendar]]:
+    """Return the cards by security, and the calendars by engine with what was told of the days of these wishes."""
+    if not wishes:
+        return {}, {}
+    cards = {security: await uow.securities.get(security) for security in {wish.series.security for wish in wishes}}
+    first = min(wish.period.time_from for wish in wishes).moscow.date()
+    last = max(wish.period.time_till for wish in wishes).moscow.date()
+    engines = {card.engine for card in cards.values()}
+    return cards, {engine: await read_calendar(uow, engine, first, last) for engine in engines}
 
 
 async def _gaps(uow: IUnitOfWork, wish: Wish, now: Timestamp) -> list[Wish]:
@@ -95,6 +120,16 @@ async def _gaps(uow: IUnitOfWork, wish: Wish, now: Timestamp) -> list[Wish]:
     holes = [Period(row.begin, wish.series.timeframe.after(row.begin)) for row in bad]
     begins = {span.time_from for span in spans}
     return [Wish(wish.series, gap, gap.time_till in begins) for gap in subtract(missing, holes)]
+
+
+async def _note(storage: IStorage, failures: Mapping[Series, Exception], now: Timestamp) -> None:
+    """Keep why the exchange gave no more of a series; who asked is told in any case."""
+    for series, error in failures.items():
+        if isinstance(error, SourceError):
+            with suppress(StorageError):
+                async with storage.begin() as uow:
+                    state = await uow.series.lock(series)
+                    await uow.series.add([replace(state, failed_at=now, failure=str(error))])
 
 
 async def _write(storage: IStorage, batch: Batch) -> Changes:

@@ -306,7 +306,10 @@ def _proven(batch: Batch, absent: CandlePage, *, is_stale: bool) -> Period:
 
 
 def _next_state(state: SeriesState, batch: Batch, *, is_changed: bool, is_history: bool) -> SeriesState:
-    """Raise the counters (I16), never below the milliseconds of the answer: none comes again after a restore."""
+    """Forget the last failure; raise the counters (I16), never below the milliseconds of the answer.
+
+    So none comes again after a restore.
+    """
     version = max(state.version + 1, batch.as_of.microseconds // 1000)
     return replace(
         state,
@@ -314,6 +317,8 @@ def _next_state(state: SeriesState, batch: Batch, *, is_changed: bool, is_histor
         watermark=max(batch.watermark, state.watermark or batch.watermark),
         version=version if is_changed else state.version,
         history_version=version if is_history else state.history_version,
+        failed_at=None,
+        failure=None,
     )
 
 

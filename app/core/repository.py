@@ -7,10 +7,10 @@ slice raises TypeError ("filter first, slice last"). Iteration is in the order o
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AbstractAsyncContextManager
-from datetime import date
+from datetime import date, timedelta
 from typing import Protocol, Self, TypeVar
 
-from app.core.calendar import CalendarDay
+from app.core.calendar import CalendarDay, TradingCalendar
 from app.core.date_time import Timestamp
 from app.core.entities import (
     Candle,
@@ -182,3 +182,13 @@ class IStorage(Protocol):
         """
 
     async def close(self) -> None: ...
+
+
+_CALENDAR_MARGIN = timedelta(days=60)
+"""Closed time that holds an end of the period is looked at whole."""
+
+
+async def read_calendar(uow: IUnitOfWork, engine: str, first: date, last: date) -> TradingCalendar:
+    """Return the calendar of an engine with what the exchange told of `[first, last]` and of two months around it."""
+    days = uow.calendar.filter_by_engine(engine).filter_by_days(first - _CALENDAR_MARGIN, last + _CALENDAR_MARGIN)
+    return TradingCalendar.of(engine, [day async for day in days])

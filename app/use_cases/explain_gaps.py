@@ -9,9 +9,8 @@ from app.core.calendar import TradingCalendar
 from app.core.date_time import Timestamp
 from app.core.entities import SecurityCard, SeriesState, Timeframe
 from app.core.reconciliation import SETTLE
-from app.core.repository import IUnitOfWork
+from app.core.repository import IUnitOfWork, read_calendar
 from app.core.spans import Period, gaps, merge, subtract
-from app.use_cases.read_calendar import read_calendar
 
 _BEGINNING, _END = Timestamp.midnight(date(1990, 1, 1)), Timestamp.midnight(date(9999, 1, 1))
 
@@ -56,7 +55,8 @@ async def coverage_gaps(uow: IUnitOfWork, state: SeriesState, period: Period) ->
     if not missing:
         return []
     card = await uow.securities.get(state.series.security)
-    calendar = await read_calendar(uow, card.engine, Period(missing[0].time_from, missing[-1].time_till))
+    days = (moment.moscow.date() for moment in (missing[0].time_from, missing[-1].time_till))
+    calendar = await read_calendar(uow, card.engine, *days)
     outside = list(_outside(state, card))
     asked = [*_asked(state), await _refused(uow, state), *await _unsettled(uow, state, missing[-1])]
     return [gap for part in missing for gap in _explained(part, [*outside, _closed(part, state, calendar), *asked])]
@@ -71,7 +71,8 @@ def widened(missing: Sequence[Gap], timeframe: Timeframe) -> list[Gap]:
             last = found.pop()
             if rest := Period(last.period.time_from, period.time_from):
                 found.append(replace(last, period=rest))
-        if found and found[-1] == replace(gap, period=found[-1].period) and found[-1].period.time_till == period.time_from:
+        adjoins = found and found[-1].period.time_till == period.time_from
+        if adjoins and replace(gap, period=found[-1].period) == found[-1]:
             period = Period(found.pop().period.time_from, period.time_till)
         found.append(replace(gap, period=period))
     return found
@@ -113,6 +114,8 @@ async def _unsettled(uow: IUnitOfWork, state: SeriesState, last: Period) -> Sequ
     """Tell of the end of what was answered: its newest bar still forms, and behind it nothing came yet."""
     watermark = state.watermark
     if watermark is None or last.time_from < watermark - SETTLE:
+        return []
+    if await uow.spans.filter_by_series(state.series).filter_touching(Period(last.time_till, _END))[:1].count():
         return []
     inside = uow.candles.filter_by_series(state.series).filter_by_timestamp_gte(last.time_from)
     page = await inside.filter_by_timestamp_lt(last.time_till).newest_first()[:1].page(state.series)

@@ -20,7 +20,17 @@ from app.tests.builders import (
     minute,
 )
 
-FULL = SeriesState(SBER_M1, minute(0), minute(5), minute(6), version=2**40, history_version=3, first_candle=minute(1), failed_at=minute(7), failure="HTTP 503")
+FULL = SeriesState(
+    SBER_M1,
+    minute(0),
+    minute(5),
+    minute(6),
+    version=2**40,
+    history_version=3,
+    first_candle=minute(1),
+    failed_at=minute(7),
+    failure="HTTP 503",
+)
 
 
 async def test_a_state_comes_back_as_it_was(storage: IStorage) -> None:
