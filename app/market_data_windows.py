@@ -204,9 +204,12 @@ class Window:
         return replace(asked, time_from=border.time_from)
 
     async def _known_before(self, moment: Timestamp) -> Timestamp | None:
+        """Return the last stored candle before that nothing speaks against."""
         async with self.storage.read() as uow:
+            doubted = {row.begin async for row in uow.quarantine.filter_by_series(self.series)}
             before = _final(uow, self.series).filter_by_timestamp_lt(moment).newest_first()
-            return next((candle.timestamp for candle in await before[:1].page(self.series)), None)
+            known = await before[: len(doubted) + 1].page(self.series)
+        return max((candle.timestamp for candle in known if candle.timestamp not in doubted), default=None)
 
     def _settled(self, page: SourcePage) -> Timestamp:
         return self.rules.settled(self.series, page.as_of)

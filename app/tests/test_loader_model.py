@@ -143,24 +143,24 @@ class LoaderMachine(RuleBasedStateMachine):
         self.corrected: set[int] = set()
         self.told: dict[int, list[float]] = {}
 
-    @initialize(length=st.integers(0, 150), trades=st.integers(0, 2**150))
-    def begin(self, length: int, trades: int) -> None:
+    @initialize(length=st.integers(0, 150), silent=st.integers(0, 2**150))
+    def begin(self, length: int, silent: int) -> None:
         self.runner.run(follow(self.storage, self.series))
-        self._pass(length, trades)
+        self._pass(length, silent)
 
-    @rule(length=st.integers(1, 40), trades=st.integers(0, 2**41))
-    def time_passes(self, length: int, trades: int) -> None:
-        self._pass(length, trades)
+    @rule(length=st.integers(1, 40), silent=st.integers(0, 2**41))
+    def time_passes(self, length: int, silent: int) -> None:
+        self._pass(length, silent)
 
-    def _pass(self, length: int, trades: int) -> None:
-        """Let minutes pass; bit n says whether minute n trades, the last one being the minute that now begins."""
+    def _pass(self, length: int, silent: int) -> None:
+        """Let minutes pass; bit n says whether minute n has no trade, the last one being the minute that now begins."""
         for passed in range(length):
-            self._trade(trades >> passed & 1)
+            self._trade(silent >> passed & 1)
             self.exchange.minutes += 1
-        self._trade(trades >> length & 1)
+        self._trade(silent >> length & 1)
 
-    def _trade(self, happens: int) -> None:
-        if happens:
+    def _trade(self, is_silent: int) -> None:
+        if not is_silent:
             self.exchange.values.setdefault(self.exchange.minutes, [10.0])
 
     @rule()
@@ -192,8 +192,8 @@ class LoaderMachine(RuleBasedStateMachine):
         forming: dict[int, Candle] = {}
 
         async def rival() -> None:
-            self._pass(3, 0b1011)
-            await self._load(self.storage, Wish(self.series, Period(minute(0), minute(self.exchange.minutes + 1))))
+            self._pass(3, 0b0100)
+            await self._load(self.storage, self._whole)
             forming.update((await self._stored())[1])
 
         try:
@@ -204,6 +204,10 @@ class LoaderMachine(RuleBasedStateMachine):
         for number, candle in forming.items():
             values = replace(candle, is_final=candles[number].is_final)
             assert candles[number] == values, "an older answer overwrote a newer one"  # I15
+
+    @rule()
+    def update(self) -> None:
+        self.runner.run(self._load(self.storage, self._whole))
 
     @rule(begin=st.integers(0, LAST))
     def two_processes_load_at_once(self, begin: int) -> None:
@@ -280,12 +284,12 @@ class LoaderMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         self.exchange.lag = self.exchange.skew = self.exchange.silent_answers = 0
         self.exchange.may_fail = False
-        self._pass(100, 1)
+        self._pass(100, ~1)  # a trade, and silence
         try:
             self.runner.run(self._uncover(minute(0), minute(self.exchange.minutes)))
             for _ in range(3):  # what vanished is believed at the second sight, some minutes later
-                self._heal()
-                self._pass(60, 0)
+                self.update()
+                self._pass(60, ~0)
             spans, candles = self.runner.run(self._stored())
             assert gaps(spans, Period(minute(0), minute(self.exchange.minutes - 120))) == []  # I10
             ended = {n: values[-1] for n, values in self.exchange.values.items() if n < self.exchange.minutes}
@@ -295,9 +299,9 @@ class LoaderMachine(RuleBasedStateMachine):
             self.runner.run(self.storage.close())
             self.runner.close()
 
-    def _heal(self) -> None:
-        whole = Wish(self.series, Period(minute(0), minute(self.exchange.minutes + 1)))
-        self.runner.run(self._load(self.storage, whole))
+    @property
+    def _whole(self) -> Wish:
+        return Wish(self.series, Period(minute(0), minute(self.exchange.minutes + 1)))
 
 
 @pytest.mark.timeout(300)
