@@ -34,7 +34,7 @@ class CandlePage(Sequence[Candle]):
     def from_rows(cls, series: Series, rows: Iterable[Row]) -> Self:
         """Build a page from `(begin, open, high, low, close, volume, value, is_final)` in ascending order."""
         begins, *prices, finals = list(zip(*rows, strict=True)) or [()] * 8
-        return cls._of(series, array("q", begins), [array("d", column) for column in prices], bytes(finals))
+        return cls.from_columns(series, array("q", begins), [array("d", column) for column in prices], bytes(finals))
 
     @classmethod
     def from_candles(cls, series: Series, candles: Iterable[Candle]) -> Self:
@@ -56,10 +56,13 @@ class CandlePage(Sequence[Candle]):
             finals.extend(page.finals)
             for column, more in zip(prices, page.prices, strict=True):
                 column.extend(more)
-        return cls._of(series, begins, prices, bytes(finals))
+        return cls.from_columns(series, begins, prices, bytes(finals))
 
     @classmethod
-    def _of(cls, series: Series, begins: "array[int]", prices: "Sequence[array[float]]", finals: bytes) -> Self:
+    def from_columns(
+        cls, series: Series, begins: "array[int]", prices: "Sequence[array[float]]", finals: bytes
+    ) -> Self:
+        """Build a page of columns as they are, `prices` in the order open, high, low, close, volume, value."""
         opens, highs, lows, closes, volumes, values = prices
         return cls(series, begins, opens, highs, lows, closes, volumes, values, finals)
 
@@ -83,7 +86,7 @@ class CandlePage(Sequence[Candle]):
     def __getitem__(self, index: int | slice) -> Candle | Self:
         if isinstance(index, slice):
             prices = [column[index] for column in self.prices]
-            return self._of(self.series, self.begins[index], prices, self.finals[index])
+            return self.from_columns(self.series, self.begins[index], prices, self.finals[index])
         return Candle(
             self.series.security,
             self.series.timeframe,

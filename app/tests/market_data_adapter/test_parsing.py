@@ -100,6 +100,40 @@ def test_s15_s16_only_the_bad_row_is_rejected(changes: dict[str, object]) -> Non
     assert page.raw_count == 3
 
 
+_numbers = st.sampled_from([-1, 0, 1e308, 10**400, 268.5, 271, 272.25])
+_oddities = st.one_of(_numbers, st.sampled_from([None, "1", True]))
+_minutes = [f"2024-01-03 10:0{minute}:00" for minute in range(6)]
+_odd_begins = ["2024-01-03 10:00:30", "2014-10-26 01:30:00", "2011-03-27 02:30:00", "2024-02-30 10:00:00", "10:00"]
+
+
+def _rows(begins: st.SearchStrategy[str], values: st.SearchStrategy[object]) -> st.SearchStrategy[list[list[object]]]:
+    changes = st.dictionaries(st.sampled_from(COLUMNS[1:]), values, max_size=1)
+    return st.lists(st.builds(lambda begin, more: at(0, begin=begin, **more), begins, changes), max_size=6)
+
+
+_nearly_tidy = _rows(st.just(_minutes[0]), _numbers).map(
+    lambda rows: [[_minutes[n], *r[1:]] for n, r in enumerate(rows)]
+)
+_untidy = _rows(st.sampled_from(_minutes + _odd_begins), _oddities)
+
+
+@given(_nearly_tidy | _untidy)
+def test_columns_are_read_as_rows_are(rows: list[list[object]]) -> None:
+    in_order, otherwise = (
+        _outcome(answer(*(row[::step] for row in rows), columns=COLUMNS[::step])) for step in (1, -1)
+    )
+
+    assert in_order == otherwise
+
+
+def _outcome(body: bytes) -> object:
+    try:
+        page = parse_candles(body, SERIES)
+    except SourceError as error:
+        return type(error)
+    return page.candles, [(row.begin, row.reason) for row in page.rejected], page.raw_count, page.conflicts
+
+
 def test_negative_prices_are_legal() -> None:
     page = parse_candles(answer(at(0, open=-37.6, high=-10, low=-40.3, close=-37.6)), SERIES)
 
