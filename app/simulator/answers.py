@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from app.core.entities import SOURCED
-from app.simulator import directory, slots
+from app.simulator import calendars, directory, slots
 from app.simulator.fault_kinds import Split
 from app.simulator.faults import Asked, Fault, Faults
 from app.simulator.iss import Block, Column, Value
@@ -61,7 +61,7 @@ class Exchange:
             here = [each for each in self.tape.listings if place.holds(each) and each.is_listed(today)]
             return directory.securities(here)
         if place.engine:
-            return directory.engine(place.engine, today)
+            return calendars.engine(place.engine, today)
         return self._root(asked, query, today)
 
     def _root(self, asked: Asked, query: Query, today: date) -> list[Block] | None:
@@ -75,6 +75,8 @@ class Exchange:
             case ["iss", "statistics", "engines", "stock", "splits", *rest]:
                 splits = [rule.fault for rule in self.faults if isinstance(rule.fault, Split)]
                 return [directory.splits((split.row for split in splits), "".join(rest))]
+            case ["iss", "calendars", *rest]:
+                return calendars.off_days("".join(rest[:1]), query, today)
             case _:
                 return None
 

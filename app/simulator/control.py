@@ -20,7 +20,10 @@ from app.simulator.faults import Faults, Rule
 
 @dataclass(frozen=True, slots=True)
 class LoggedRequest:
-    """A request as it came; `status` is None where the connection was reset instead of an answer."""
+    """A request as it came; `status` is None where the connection was reset instead of an answer.
+
+    `in_flight` is how many requests were then being answered, this one among them.
+    """
 
     method: str
     path: str
@@ -28,6 +31,7 @@ class LoggedRequest:
     status: int | None
     simulated: Timestamp
     real: Timestamp
+    in_flight: int
 
 
 class ClockChange(msgspec.Struct, forbid_unknown_fields=True):
@@ -116,6 +120,7 @@ def _logged(request: LoggedRequest) -> dict[str, object]:
         "status": request.status,
         "simulated": str(request.simulated),
         "real": str(request.real),
+        "in_flight": request.in_flight,
     }
 
 

@@ -1,9 +1,8 @@
-"""What ISS tells of itself and of securities: cards, search, engines with their calendars, the index."""
+"""What ISS tells of itself and of securities: cards, search, splits, the index."""
 
 from collections.abc import Iterable, Sequence
 from datetime import date
 
-from app.simulator import sessions
 from app.simulator.iss import Block, Column, Value
 from app.simulator.listings import BOARDS, BONDS, ENGINES, FUTURES, INDEX, MARKETS, SELT, Listing
 
@@ -40,16 +39,22 @@ _INTEGERS = {
     "is_primary", "emitent_id", "trade_engine_id", "has_candles", "is_default", "week_day", "is_work_day", "interval",
     "duration", "days", "before", "after", "LOTSIZE", "LOTVOLUME", "DECIMALS",
 }  # fmt: skip
-_DATES = frozenset({"history_from", "history_till", "listed_from", "listed_till", "date", "tradedate"})
+_DATES = {
+    "history_from", "history_till", "listed_from", "listed_till", "date", "tradedate", "trade_session_date",
+    *(f"{engine.name}_trade_session_date" for engine in ENGINES),
+}  # fmt: skip
+_TYPES = {
+    "MINSTEP": "double", "updatetime": "datetime", **dict.fromkeys(_INTEGERS, "int32"), **dict.fromkeys(_DATES, "date"),
+    **{f"{engine.name}_workday": "int64" for engine in ENGINES},
+}  # fmt: skip
 _CURRENCY_UNITS = {"bonds": "percent", "index": "point", "forts": "point"}
 _LAST_DAY = {True: ("MATDATE", "Дата погашения"), False: ("LSTTRADE", "Последний день торгов")}
-_FIRST_DAY = date(2011, 1, 1)
-_SATURDAY = 6
 _NOT_DEFAULT = {21, 58}  # odd lots; and the bonds that trade, for the default group of bonds is a dead one
 
 
-def _block(name: str, columns: Iterable[str], rows: Iterable[Sequence[Value]] = ()) -> Block:
-    return Block.of(name, [_column(column) for column in columns], rows)
+def table(name: str, columns: Iterable[str], rows: Iterable[Sequence[Value]] = ()) -> Block:
+    """Make a block whose columns have the types that ISS gives to these names."""
+    return Block.of(name, [Column(column, _TYPES.get(column, "string")) for column in columns], rows)
 
 
 def card(listings: Sequence[Listing], today: date) -> list[Block]:
@@ -57,7 +62,7 @@ def card(listings: Sequence[Listing], today: date) -> list[Block]:
     described = _described(listings[0]) if listings else []
     rows = [(name, title, value, kind, n, 0, None) for n, (name, title, value, kind) in enumerate(described, 1)]
     boards = [_board_row(listing, today) for listing in listings]
-    return [_block("description", _DESCRIPTION, rows), _block("boards", _BOARDS, boards)]
+    return [table("description", _DESCRIPTION, rows), table("boards", _BOARDS, boards)]
 
 
 def _described(listing: Listing) -> list[tuple[str, str, str, str]]:
@@ -97,7 +102,7 @@ def search(listings: Sequence[Listing], text: str, today: date, start: int, limi
         and text.lower() in f"{listing.ticker} {listing.name} {listing.short_name} {listing.isin}".lower()
     ]
     rows = [_search_row(n, listing, today) for n, listing in found[start : start + limit]]
-    return [_block("securities", _SEARCH, rows)]
+    return [table("securities", _SEARCH, rows)]
 
 
 def _search_row(number: int, listing: Listing, today: date) -> tuple[Value, ...]:
@@ -114,7 +119,7 @@ def securities(listings: Sequence[Listing]) -> list[Block]:
     renamed = {"LOTSIZE": "LOTVOLUME"} if is_contract else {}
     names = [name for name in _SECURITY if not (is_contract and name in _NOT_OF_CONTRACTS)]
     rows = [[_listed(listing)[name] for name in names] for listing in listings]
-    return [_block("securities", [renamed.get(name, name) for name in names], rows)]
+    return [table("securities", [renamed.get(name, name) for name in names], rows)]
 
 
 def _listed(listing: Listing) -> dict[str, Value]:
@@ -134,26 +139,7 @@ def _listed(listing: Listing) -> dict[str, Value]:
 def splits(rows: Iterable[tuple[str, str, int, int]], ticker: str) -> Block:
     """List splits by date, of one ticker if given: so many shares before, so many after."""
     chosen = sorted(row for row in rows if ticker.lower() in ("", row[1].lower()))
-    return _block("splits", ("tradedate", "secid", "before", "after"), chosen)
-
-
-def engine(name: str, today: date) -> list[Block]:
-    """Tell when an engine trades: its week, and the days that differ from it, up to the end of next year."""
-    hours = ("is_work_day", "start_time", "stop_time")
-    names: list[Sequence[Value]] = []
-    week: list[Sequence[Value]] = []
-    differing: list[Sequence[Value]] = []
-    for known in ENGINES:
-        if known.name == name.lower():
-            names = [(known.name, known.title, None)]
-            week = [(n, int(n < _SATURDAY), known.opens, known.closes) for n in range(1, 8)]
-            days = sessions.exceptions(known, _FIRST_DAY, date(today.year + 1, 12, 31))
-            differing = [(day.isoformat(), int(works), known.opens, known.closes) for day, works in days]
-    return [
-        _block("engine", ("NAME", "title", "short_title"), names),
-        _block("timetable", ("week_day", *hours), week),
-        _block("dailytable", ("date", *hours), differing),
-    ]
+    return table("splits", ("tradedate", "secid", "before", "after"), chosen)
 
 
 def index() -> list[Block]:
@@ -163,12 +149,12 @@ def index() -> list[Block]:
 
 def engines() -> Block:
     """List the engines."""
-    return _block("engines", ("id", "name", "title"), [(each.id, each.name, each.title) for each in ENGINES])
+    return table("engines", ("id", "name", "title"), [(each.id, each.name, each.title) for each in ENGINES])
 
 
 def durations() -> Block:
     """List the intervals of candles with their lengths in seconds."""
-    return _block("durations", ("interval", "duration", "days", "title", "hint"), _DURATIONS)
+    return table("durations", ("interval", "duration", "days", "title", "hint"), _DURATIONS)
 
 
 def _markets() -> Block:
@@ -176,7 +162,7 @@ def _markets() -> Block:
         (each.id, each.engine.id, each.engine.name, each.engine.title, each.name, each.title, each.id, None)
         for each in MARKETS
     ]
-    return _block("markets", _MARKET, rows)
+    return table("markets", _MARKET, rows)
 
 
 def _boards() -> Block:
@@ -184,7 +170,7 @@ def _boards() -> Block:
         (each.id, each.group, each.market.engine.id, each.market.id, each.code, each.title, 1, 1, int(each.is_primary))
         for each in BOARDS.values()
     ]
-    return _block("boards", _BOARD, rows)
+    return table("boards", _BOARD, rows)
 
 
 def _board_groups() -> Block:
@@ -197,10 +183,4 @@ def _board_groups() -> Block:
         )
         for group, each in sorted(groups.items())
     ]  # fmt: skip
-    return _block("boardgroups", _GROUP, rows)
-
-
-def _column(name: str) -> Column:
-    if name in _INTEGERS:
-        return Column(name, "int32")
-    return Column(name, "date" if name in _DATES else "double" if name == "MINSTEP" else "string")
+    return table("boardgroups", _GROUP, rows)

@@ -82,7 +82,8 @@ class Listing:
     `price` is what it hovers about, in the units of its quotes (per cent of par for bonds); `silence` how many minutes
     of 256 pass without a trade, `idle_days` how many days of 256; `turnover` a usual minute's volume in lots; `swing`
     its usual move in a minute as a part of the price. `sunk` is taken off every price of a contract, in units of its
-    quotes, so that it may fall below zero. `expires` is the last day of a contract or a bond.
+    quotes, so that it may fall below zero. `expires` is the last day of a contract or a bond. From `long_hours_from` on
+    it trades in the sessions that are not for all.
     """
 
     ticker: str
@@ -104,19 +105,34 @@ class Listing:
     sunk: int = 0
     expires: date | None = None
     currency: str = "RUB"
+    long_hours_from: date | None = None
 
     def is_listed(self, day: date) -> bool:
         return self.listed_from <= day and (self.listed_till is None or day <= self.listed_till)
 
+    def has_long_hours(self, day: date) -> bool:
+        return self.long_hours_from is not None and self.long_hours_from <= day
+
+
+_LONG_HOURS_FROM = date(2025, 1, 27)
 
 LISTINGS = (
-    Listing("SBER", TQBR, "Сбербанк России ПАО ао", "Сбербанк", SHARE, "RU0009029540", 2, 10, 160.0, turnover=2000),
+    Listing(
+        "SBER", TQBR, "Сбербанк России ПАО ао", "Сбербанк", SHARE, "RU0009029540", 2, 10, 160.0, turnover=2000,
+        long_hours_from=_LONG_HOURS_FROM,
+    ),
     Listing(
         "SBER", SMAL, "Сбербанк России ПАО ао", "Сбербанк", SHARE, "RU0009029540", 2, 1, 160.0, is_primary=False,
         listed_from=date(2013, 7, 8), silence=200, idle_days=20, turnover=2,
     ),
-    Listing("GAZP", TQBR, '"Газпром" (ПАО) ао', "ГАЗПРОМ ао", SHARE, "RU0007661625", 2, 10, 170.0, turnover=1500),
-    Listing("LKOH", TQBR, "НК ЛУКОЙЛ (ПАО) - ао", "ЛУКОЙЛ", SHARE, "RU0009024277", 1, 1, 3500.0, turnover=600),
+    Listing(
+        "GAZP", TQBR, '"Газпром" (ПАО) ао', "ГАЗПРОМ ао", SHARE, "RU0007661625", 2, 10, 170.0, turnover=1500,
+        long_hours_from=_LONG_HOURS_FROM,
+    ),
+    Listing(
+        "LKOH", TQBR, "НК ЛУКОЙЛ (ПАО) - ао", "ЛУКОЙЛ", SHARE, "RU0009024277", 1, 1, 3500.0, turnover=600,
+        long_hours_from=_LONG_HOURS_FROM,
+    ),
     Listing("GMKN", TQBR, 'ГМК "Нор.Никель" ПАО ао', "ГМКНорНик", SHARE, "RU0007288411", 2, 10, 130.0, turnover=300),
     Listing(
         "OZON", TQBR, "АДР Ozon Holdings PLC ORD SHS", "OZON-адр", SHARE, "US69269L1044", 1, 1, 2400.0,

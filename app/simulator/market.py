@@ -30,7 +30,8 @@ _DAY = timedelta(days=1)
 
 def trading_minutes(listing: Listing, day: date, seed: int) -> Sequence[int]:
     """Return the minutes of the day in which the security trades."""
-    session = minutes(listing.board.market, day) if listing.is_listed(day) else ()
+    market, long_hours = listing.board.market, listing.has_long_hours(day)
+    session = minutes(market, day, long_hours=long_hours) if listing.is_listed(day) else ()
     if not session or (listing.idle_days and noise(1, seed, listing.ticker, "idle", day)[0] < listing.idle_days):
         return ()
     if not listing.silence:

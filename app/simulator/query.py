@@ -11,10 +11,12 @@ from app.simulator.listings import Listing
 from app.simulator.slots import BY_INTERVAL
 from app.simulator.tape import Window
 
-_DATE_ONLY = re.compile(r"\d{4}-\d{2}-\d{2}")
+_DATEONLY = re.compile(r"\d{4}-\d{2}-\d{2}")
 _PARTS = {"engines": "engine", "markets": "market", "boards": "board", "boardgroups": "group", "securities": "security"}
 _USUAL_INTERVAL = 10
-_ON = frozenset({"true", "1", "on", "yes"})
+
+ON = frozenset({"true", "1", "on", "yes"})
+"""What a switch is set to by any of these, in lower case."""
 
 
 class Query:
@@ -94,7 +96,7 @@ class CandleQuery:
     @classmethod
     def of(cls, query: Query, known: datetime) -> "CandleQuery":
         timeframe = BY_INTERVAL.get(query.integer("interval", 0 if query.get("interval") else _USUAL_INTERVAL))
-        reverse = query.get("iss.reverse").lower() in _ON or query.get("reverse").lower() in _ON
+        reverse = query.get("iss.reverse").lower() in ON or query.get("reverse").lower() in ON
         window = _window(query.get("from"), query.get("till"))
         return cls(known, timeframe, window, query.integer("start", 0), reverse)
 
@@ -110,6 +112,6 @@ def _window(low: str, high: str) -> Window | None:
 
 def _moment(text: str, time_of_date: time) -> str:
     moment = datetime.fromisoformat(text).replace(tzinfo=None)
-    if _DATE_ONLY.fullmatch(text):
+    if _DATEONLY.fullmatch(text):
         moment = datetime.combine(moment, time_of_date)
     return moment.isoformat(sep=" ", timespec="seconds")

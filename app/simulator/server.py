@@ -62,12 +62,16 @@ class Simulator:
         self.access = access or Access()
         self.faults = Faults()
         self.requests: deque[LoggedRequest] = deque(maxlen=_KEPT_REQUESTS)
-        self.peak_in_flight = 0
         self._in_flight = 0
         self.url = ""
         self._exchange = Exchange(self.tape, self.faults)
         self._gzip = gzip
         self._settled = _Settled()
+
+    @property
+    def peak_in_flight(self) -> int:
+        """The largest number of requests that were answered at one time, by the log; 0 since it was cleared."""
+        return max((request.in_flight for request in self.requests), default=0)
 
     def truth(self, series: Series, period: Period, *, as_of: Timestamp | None = None) -> CandlePage:
         """Return what the exchange told of `[time_from, time_till)` at an instant (or tells now), revisions included.
@@ -92,17 +96,20 @@ class Simulator:
             await runner.cleanup()
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
-        now = self.clock.now()
-        reply = self._reply(request, now)
-        status = None if reply.is_reset else reply.status
-        real = Timestamp(datetime.now(UTC))
-        self.requests.append(LoggedRequest(request.method, request.path, request.query_string, status, now, real))
         self._in_flight += 1
-        self.peak_in_flight = max(self.peak_in_flight, self._in_flight)
         try:
+            now = self.clock.now()
+            reply = self._reply(request, now)
+            self._log(request, reply, now)
             return await send(request, reply)
         finally:
             self._in_flight -= 1
+
+    def _log(self, request: web.Request, reply: Reply, now: Timestamp) -> None:
+        status = None if reply.is_reset else reply.status
+        real = Timestamp(datetime.now(UTC))
+        asked = (request.method, request.path, request.query_string)
+        self.requests.append(LoggedRequest(*asked, status, now, real, self._in_flight))
 
     def _reply(self, request: web.Request, now: Timestamp) -> Reply:
         is_granted = self.access.is_granted(request.headers, now)

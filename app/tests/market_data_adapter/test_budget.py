@@ -103,7 +103,6 @@ async def test_without_redis_each_keeps_to_its_share_and_returns_to_the_whole(
 
         await asyncio.to_thread(server.kill)
         simulator.requests.clear()
-        simulator.peak_in_flight = 0
         await asyncio.gather(*(ask(client, 10) for client in clients))
 
         came = moments(simulator)

@@ -1,10 +1,17 @@
 """Asking a simulated exchange, in the words of the tests."""
 
 import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
+
+from app.simulator.clock import SimulatedClock, read_moment
+from app.simulator.generated import GeneratedTape
+from app.simulator.listings import LISTINGS, Listing
+from app.simulator.server import Simulator
 
 SBER = "/iss/engines/stock/markets/shares/boards/TQBR/securities/SBER/candles.json"
 
@@ -40,3 +47,14 @@ class Client:
         query = {names[name]: value for name, value in query.items()}
         async with self.session.request(method, path, params=query, json=body, allow_redirects=False) as response:
             return Answer(response.status, dict(response.headers), await response.text())
+
+
+@asynccontextmanager
+async def opened(moment: str, listings: Sequence[Listing] = LISTINGS) -> AsyncIterator[tuple[Client, Simulator]]:
+    """Stop an exchange at a moment of Moscow wall time, 15 minutes after what it tells, and ask it."""
+    clock = SimulatedClock(read_moment(moment), stopped=True)
+    async with (
+        Simulator(GeneratedTape(listings=listings), clock=clock).serve() as exchange,
+        aiohttp.ClientSession(exchange.url, timeout=aiohttp.ClientTimeout(30)) as session,
+    ):
+        yield Client(session), exchange

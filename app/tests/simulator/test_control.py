@@ -1,12 +1,14 @@
 """The control endpoint, the request log and the truth."""
 
+import asyncio
+
 import pytest
 
 from app.core.date_time import Timestamp
 from app.core.entities import Security, Series, Timeframe
 from app.core.spans import Period
 from app.simulator.clock import SimulatedClock, read_moment
-from app.simulator.fault_kinds import Revise, Status, Withdraw
+from app.simulator.fault_kinds import Revise, Slow, Status, Withdraw
 from app.simulator.faults import Match
 from app.simulator.server import Simulator
 from app.tests.simulator.client import SBER, Client
@@ -65,6 +67,22 @@ async def test_requests_are_logged_with_their_answers(client: Client, exchange: 
         ("/iss/index.json", "", 200),
     ]
     assert log["requests"][0]["simulated"] == "2024-05-15T11:48:20Z"
+
+
+async def test_the_peak_is_the_most_that_were_answered_at_one_time_since_the_log_was_cleared(
+    client: Client, exchange: Simulator
+) -> None:
+    slow = exchange.faults.add(Slow(0.5, times=None))
+    await asyncio.gather(*(client.get(SBER) for _ in range(3)))
+    together = exchange.peak_in_flight
+    exchange.faults.remove(slow.id)
+    await client.get(SBER)
+    later = exchange.peak_in_flight
+    exchange.requests.clear()
+    cleared = exchange.peak_in_flight
+    await client.get(SBER)
+
+    assert (together, later, cleared, exchange.peak_in_flight) == (3, 3, 0, 1)
 
 
 async def test_the_log_can_be_cleared(client: Client, exchange: Simulator) -> None:

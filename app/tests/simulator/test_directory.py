@@ -62,15 +62,6 @@ async def test_borders_of_an_unknown_code_are_empty(client: Client) -> None:
     assert answer.block("borders") == []
 
 
-async def test_an_engine_tells_its_week_and_the_days_that_differ(client: Client) -> None:
-    answer = await client.get("/iss/engines/stock.json")
-
-    week = [row["is_work_day"] for row in answer.block("timetable")]
-    days = {row["date"]: row["is_work_day"] for row in answer.block("dailytable")}
-    assert week == [1, 1, 1, 1, 1, 0, 0]
-    assert (days["2024-04-27"], days["2024-05-09"], "2024-05-10" in days) == (1, 0, False)
-
-
 async def test_the_index_names_what_there_is(client: Client) -> None:
     answer = await client.get("/iss/index.json", iss__only="boards,durations")
 

@@ -15,7 +15,7 @@ from app.core.entities import Timeframe
 from app.simulator import sessions, slots
 from app.simulator.generated import GeneratedTape
 from app.simulator.iss import row_values
-from app.simulator.listings import INDEX, LISTINGS, SHARES, STOCK, Listing
+from app.simulator.listings import INDEX, LISTINGS, SHARES, Listing
 from app.simulator.tape import Window, begin_of, page
 
 LATER = datetime(2024, 12, 31)  # the tape speaks Moscow wall time
@@ -126,13 +126,6 @@ def test_weekends_and_holidays_have_no_bars_and_a_working_saturday_has() -> None
 
     assert "2024-04-27" in days
     assert days.isdisjoint({"2024-04-28", "2024-05-01", "2024-05-04", "2024-05-05", "2024-05-09", "2024-05-11"})
-
-
-def test_the_daily_table_lists_exactly_the_days_that_differ_from_their_weekday() -> None:
-    days = sessions.exceptions(STOCK, date(2024, 1, 1), date(2024, 12, 31))
-
-    assert {day.isoformat() for day, works in days if works} == {"2024-04-27", "2024-11-02", "2024-12-28"}
-    assert {"2024-01-01", "2024-05-09", "2024-12-31"} <= {day.isoformat() for day, works in days if not works}
 
 
 def test_the_first_bar_is_on_the_day_of_listing_and_the_last_on_the_last_day() -> None:
