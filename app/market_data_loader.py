@@ -209,7 +209,7 @@ class _Window:
         ):
             return None
         if known := await self._known_before(period.time_from):
-            return Period(known, period.time_till)
+            return await self._from(known, period)
         border = (await self.adapter.borders(self.card)).get(self.series.timeframe)
         if border is None:
             return None
@@ -217,7 +217,17 @@ class _Window:
             raise SourceBadAnswerError(f"{self.series}: the exchange answers nothing of {period}, but begins in it")
         if period.time_till <= border.time_from:
             return period
-        return Period(border.time_from, period.time_till)
+        return await self._from(border.time_from, period)
+
+    async def _from(self, known: Timestamp, period: Period) -> Period:
+        """Return the period from a known candle on; one that is far away is asked for by itself."""
+        step = self.series.timeframe.step
+        if step is None or period.time_from - known <= step * WINDOW_BARS:
+            return Period(known, period.time_till)
+        witness = Period(known, self.series.timeframe.after(known))
+        async for _ in self._inside(witness, period):
+            pass
+        return period
 
     async def _known_before(self, moment: Timestamp) -> Timestamp | None:
         async with self.storage.read() as uow:
