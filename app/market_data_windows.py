@@ -193,7 +193,7 @@ class Window:
         if period.time_from < begin:
             return asked
         if known := await self._known_before(begin):
-            return replace(asked, time_from=known)
+            return await self._from(known, asked, period)
         border = (await self.adapter.borders(self.card)).get(self.series.timeframe)
         if border is None:
             return None
@@ -201,7 +201,17 @@ class Window:
             raise SourceBadAnswerError(f"{self.series}: the exchange answers nothing of {period}, but begins in it")
         if period.time_till <= border.time_from:
             return asked
-        return replace(asked, time_from=border.time_from)
+        return await self._from(border.time_from, asked, period)
+
+    async def _from(self, known: Timestamp, asked: Period, period: Period) -> Period:
+        """Return the question with a known candle before it; one that is far away is asked for by itself."""
+        step = self.series.timeframe.step
+        if step is None or asked.time_from - known <= step * WINDOW_BARS:
+            return replace(asked, time_from=known)
+        witness = Period(known, self.series.timeframe.after(known))
+        async for _ in self._inside(witness, period):
+            pass
+        return asked
 
     async def _known_before(self, moment: Timestamp) -> Timestamp | None:
         """Return the last stored candle before that nothing speaks against."""

@@ -163,10 +163,16 @@ class Budget:
 
 
 def _failure(error: SourceError, entry: _Entry) -> Failure:
-    what = str(error)[:_REASON]
+    what = _shortened(str(error))
     if isinstance(error, SourceUnavailableError):
         return Failure(what, entry.at, error.retry_after, error.is_pushback, entry.is_probe)
     return Failure(what, entry.at, is_pushback=True, is_probe=entry.is_probe)
+
+
+def _shortened(text: str) -> str:
+    """Leave out the middle of a long text: an address stands before what happened."""
+    half = _REASON // 2
+    return text if len(text) <= _REASON else f"{text[:half]}...{text[-half:]}"
 
 
 def _paused(breaker: Breaker, wait: float) -> SourcePausedError:

@@ -39,15 +39,16 @@ async def update(service: Service) -> LoadOutcome:
 
 
 async def assert_equals_the_tape(service: Service, simulator: Simulator) -> None:
+    now = simulator.clock.now()
     async with service.storage.read() as uow:
         states = [state async for state in uow.series]
     stored = await contents(service.storage)
     for state in states:
         assert state.followed_from is not None
-        truth = simulator.truth(state.series, Period(state.followed_from, NOON))
+        truth = simulator.truth(state.series, Period(state.followed_from, now))
         assert len(truth)
-        final_till = NOON - service.adapter.delay - timedelta(minutes=1)
-        if state.series.timeframe.after(truth[-1].timestamp) > NOON - timedelta(days=1):
+        final_till = now - service.adapter.delay - timedelta(minutes=1)
+        if state.series.timeframe.after(truth[-1].timestamp) > now - timedelta(days=1):
             final_till = min(final_till, truth[-1].timestamp)  # nothing shows yet that the last bar is whole
         assert stored[state.series][0] == truth.final_before(final_till), state.series
 

@@ -1,8 +1,6 @@
 """A server that shows a certificate nobody vouches for."""
 
-import shutil
 import ssl
-import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +13,7 @@ from app.core.errors import SourceRefusedError
 from app.market_data_adapter.breaker import Breaking
 from app.market_data_adapter.budget import Budget
 from app.market_data_adapter.iss import IssClient
+from app.tests.certificates import self_signed
 
 
 @dataclass
@@ -52,16 +51,6 @@ async def encrypted(tmp_path: Path) -> AsyncIterator[Encrypted]:
     server.url = f"https://localhost:{runner.addresses[0][1]}"
     yield server
     await runner.cleanup()
-
-
-def self_signed(folder: Path) -> tuple[Path, Path]:
-    program = shutil.which("openssl")
-    assert program, "apt-get install openssl"
-    certificate, key = folder / "certificate.pem", folder / "key.pem"
-    command = [program, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-days", "1"]
-    subprocess.run([*command, "-keyout", str(key), "-out", str(certificate), *names], check=True, capture_output=True)
-    return certificate, key
 
 
 async def test_s13_a_bad_certificate_is_an_error_at_once(
