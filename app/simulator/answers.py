@@ -1,13 +1,14 @@
 """Which blocks ISS answers to which path. Pure: a tape, a path, parameters and what is known go in."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 
 from app.core.entities import SOURCED
 from app.simulator import calendars, directory, slots
 from app.simulator.fault_kinds import Split
 from app.simulator.faults import Asked, Fault, Faults
+from app.simulator.halts import halted
 from app.simulator.iss import Block, Column, Value
 from app.simulator.listings import Listing
 from app.simulator.query import CandleQuery, Query
@@ -42,23 +43,28 @@ class Exchange:
 
         A resource that exists answers for whatever unknown tail its path has, as ISS does.
         """
-        place = asked.place
+        place, today = asked.place, known.date()
         if not (place.engine and place.security):
-            blocks = self._directory(asked, query, known.date())
+            blocks = self._directory(asked, query, today)
             return None if blocks is None else Answer(blocks)
-        listings = [listing for listing in self.tape.find(place.security) if place.holds(listing)]
+        found = self._announced(place.security, today)
+        listings = [halted(listing, self.faults) for listing in found if place.holds(listing, today)]
         if asked.candles:
-            return self._candles(listings[:1], asked.candles, faults)
+            answer = self._candles(listings[:1], asked.candles, faults)
+            return answer if place.board else replace(answer, settled=None)  # the primary board may be another one day
         if place.tail == "candleborders":
             return Answer(self._borders(listings[:1], known, is_group=not place.board))
         return Answer(directory.securities(listings))
 
+    def _announced(self, ticker: str, today: date) -> list[Listing]:
+        return [listing for listing in self.tape.find(ticker) if listing.is_announced(today)]
+
     def _directory(self, asked: Asked, query: Query, today: date) -> list[Block] | None:
         place = asked.place
         if place.security:
-            return directory.card(self.tape.find(place.security), today)
+            return directory.card(self._announced(place.security, today), today)
         if place.engine and place.tail == "securities":
-            here = [each for each in self.tape.listings if place.holds(each) and each.is_listed(today)]
+            here = [each for each in self.tape.listings if place.holds(each, today) and each.is_listed(today)]
             return directory.securities(here)
         if place.engine:
             return calendars.engine(place.engine, today)
@@ -72,11 +78,20 @@ class Exchange:
                 return [directory.engines()]
             case ["iss", "securities"]:
                 return self._search(query, today)
-            case ["iss", "statistics", "engines", "stock", "splits", *rest]:
-                splits = [rule.fault for rule in self.faults if isinstance(rule.fault, Split)]
-                return [directory.splits((split.row for split in splits), "".join(rest))]
             case ["iss", "calendars", *rest]:
                 return calendars.off_days("".join(rest[:1]), query, today)
+            case ["iss", *rest]:
+                return self._events(rest, today)
+            case _:
+                return None
+
+    def _events(self, path: Sequence[str], today: date) -> list[Block] | None:
+        match path:
+            case ["statistics", "engines", "stock", "splits", *rest]:
+                splits = [rule.fault for rule in self.faults if isinstance(rule.fault, Split)]
+                return [directory.splits((split.row for split in splits), "".join(rest))]
+            case ["history", "engines", "stock", "markets", "shares", "securities", "changeover", *_]:
+                return [directory.changeover(self.tape.listings, today)]
             case _:
                 return None
 

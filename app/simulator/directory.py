@@ -1,7 +1,7 @@
-"""What ISS tells of itself and of securities: cards, search, splits, the index."""
+"""What ISS tells of itself and of securities: cards, search, renames, splits, the index."""
 
 from collections.abc import Iterable, Sequence
-from datetime import date
+from datetime import date, timedelta
 
 from app.simulator.iss import Block, Column, Value
 from app.simulator.listings import BOARDS, BONDS, ENGINES, FUTURES, INDEX, MARKETS, SELT, Listing
@@ -41,7 +41,7 @@ _INTEGERS = {
 }  # fmt: skip
 _DATES = {
     "history_from", "history_till", "listed_from", "listed_till", "date", "tradedate", "trade_session_date",
-    *(f"{engine.name}_trade_session_date" for engine in ENGINES),
+    "action_date", *(f"{engine.name}_trade_session_date" for engine in ENGINES),
 }  # fmt: skip
 _TYPES = {
     "MINSTEP": "double", "updatetime": "datetime", **dict.fromkeys(_INTEGERS, "int32"), **dict.fromkeys(_DATES, "date"),
@@ -88,7 +88,7 @@ def _board_row(listing: Listing, today: date) -> tuple[Value, ...]:
     return (
         listing.ticker, board.code, board.title, board.group, market.id, market.name, market.engine.id,
         market.engine.name, int(listing.is_listed(today)), listing.decimals, first, last, first, last,
-        int(listing.is_primary), None if market is INDEX else listing.currency,
+        int(listing.is_primary_on(today)), None if market is INDEX else listing.currency,
         _CURRENCY_UNITS.get(market.name, "currency"),
     )  # fmt: skip
 
@@ -98,7 +98,8 @@ def search(listings: Sequence[Listing], text: str, today: date, start: int, limi
     found = [
         (n, listing)
         for n, listing in enumerate(listings, 1)
-        if listing.is_primary
+        if listing.is_primary_on(today)
+        and listing.is_announced(today)
         and text.lower() in f"{listing.ticker} {listing.name} {listing.short_name} {listing.isin}".lower()
     ]
     rows = [_search_row(n, listing, today) for n, listing in found[start : start + limit]]
@@ -140,6 +141,13 @@ def splits(rows: Iterable[tuple[str, str, int, int]], ticker: str) -> Block:
     """List splits by date, of one ticker if given: so many shares before, so many after."""
     chosen = sorted(row for row in rows if ticker.lower() in ("", row[1].lower()))
     return table("splits", ("tradedate", "secid", "before", "after"), chosen)
+
+
+def changeover(listings: Iterable[Listing], today: date) -> Block:
+    """List renames by date, which is the last day of the old code."""
+    renames = ((each.listed_from - timedelta(days=1), each.formerly, each.ticker) for each in listings if each.formerly)
+    rows = [(day.isoformat(), old, new) for day, old, new in sorted(renames) if day <= today]
+    return table("changeover", ("action_date", "old_secid", "new_secid"), rows)
 
 
 def index() -> list[Block]:

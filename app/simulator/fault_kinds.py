@@ -9,6 +9,7 @@ from email.utils import format_datetime, parsedate_to_datetime
 import msgspec
 
 from app.simulator.faults import Asked, Fault, Reply
+from app.simulator.halts import Halt
 from app.simulator.iss import Block, Column, Value, render_error, row_text, row_values
 from app.simulator.query import CandleQuery
 from app.simulator.tape import begin_of
@@ -239,7 +240,10 @@ class Columns(CandleFault, frozen=True, tag="columns"):
 
 
 class Revision(CandleFault, frozen=True):
-    """A change of the tape itself: what the exchange holds from now on, and the truth that tests ask for."""
+    """A change of the tape itself: what the exchange holds from now on, and the truth that tests ask for.
+
+    Bar by bar, after pages are cut: longer bars and the borders do not follow, as they do after a `Halt`.
+    """
 
     times: int | None = None
 
@@ -288,7 +292,7 @@ class Split(Revision, frozen=True, kw_only=True, tag="split"):
 
 AnyFault = (
     Status | Html | Error | Cut | Slow | Reset | Bomb | WrongDate | Stale | Late | Empty | Shift | IgnoreStart
-    | IgnoreFrom | Duplicate | Shuffle | Beyond | BadRow | Columns | Revise | Withdraw | Split
+    | IgnoreFrom | Duplicate | Shuffle | Beyond | BadRow | Columns | Revise | Withdraw | Split | Halt
 )  # fmt: skip
 
 

@@ -83,7 +83,9 @@ class Listing:
     of 256 pass without a trade, `idle_days` how many days of 256; `turnover` a usual minute's volume in lots; `swing`
     its usual move in a minute as a part of the price. `sunk` is taken off every price of a contract, in units of its
     quotes, so that it may fall below zero. `expires` is the last day of a contract or a bond. From `long_hours_from` on
-    it trades in the sessions that are not for all.
+    it trades in the sessions that are not for all. On the days of `halts`, half-open periods, it does not trade.
+    `formerly` is the code it was renamed from on the day before `listed_from`; `moves_on` that another board takes over
+    after `listed_till`.
     """
 
     ticker: str
@@ -106,9 +108,22 @@ class Listing:
     expires: date | None = None
     currency: str = "RUB"
     long_hours_from: date | None = None
+    halts: tuple[tuple[date, date], ...] = ()
+    formerly: str | None = None
+    moves_on: bool = False
 
     def is_listed(self, day: date) -> bool:
         return self.listed_from <= day and (self.listed_till is None or day <= self.listed_till)
+
+    def is_announced(self, day: date) -> bool:
+        """Tell whether the exchange knows of it on this day: contracts are announced long before they trade."""
+        return self.listed_from <= day or self.board.market.engine is FUTURES
+
+    def is_primary_on(self, day: date) -> bool:
+        return self.is_primary and not (self.moves_on and self.listed_till is not None and self.listed_till < day)
+
+    def is_halted(self, day: date) -> bool:
+        return any(first <= day < after for first, after in self.halts)
 
     def has_long_hours(self, day: date) -> bool:
         return self.long_hours_from is not None and self.long_hours_from <= day
@@ -144,7 +159,8 @@ LISTINGS = (
     ),
     Listing(
         "SBMX", TQTF, "БПИФ Первая Топ Рос. акций", "SBMX ETF", FUND, "RU000A0ZZK06", 3, 1, 14.0,
-        listed_from=date(2018, 9, 17), silence=60, turnover=400, swing=0.0003,
+        listed_from=date(2018, 9, 17), listed_till=date(2026, 5, 31), moves_on=True, silence=60, turnover=400,
+        swing=0.0003,
     ),
     Listing(
         "SU26238RMFS4", TQOB, "ОФЗ-ПД 26238 15/05/2041", "ОФЗ 26238", BOND, "RU000A1038V6", 3, 1, 60.0,
@@ -204,6 +220,18 @@ LISTINGS = (
     Listing(
         "POLY", TQBR, "Polymetal International plc", "Polymetal", SHARE, "JE00B6T5S470", 1, 1, 500.0,
         listed_from=date(2013, 6, 21), listed_till=date(2023, 10, 12), turnover=90,
+    ),
+    Listing(
+        "TCSG", TQBR, "МКПАО Т-Технологии ао", "ТКСХолд ао", SHARE, "RU000A107UL4", 1, 1, 2800.0,
+        listed_from=date(2019, 10, 28), listed_till=date(2024, 11, 27), turnover=100,
+    ),
+    Listing(
+        "T", TQBR, "МКПАО Т-Технологии ао", "Т-Техно ао", SHARE, "RU000A107UL4", 1, 1, 2800.0,
+        listed_from=date(2024, 11, 28), formerly="TCSG", turnover=100, long_hours_from=_LONG_HOURS_FROM,
+    ),
+    Listing(
+        "SBMX", TQBR, "БПИФ Первая Топ Рос. акций", "SBMX ETF", FUND, "RU000A0ZZK06", 3, 1, 14.0,
+        listed_from=date(2026, 6, 1), silence=60, turnover=400, swing=0.0003,
     ),
 )  # fmt: skip
 

@@ -30,8 +30,9 @@ _DAY = timedelta(days=1)
 
 def trading_minutes(listing: Listing, day: date, seed: int) -> Sequence[int]:
     """Return the minutes of the day in which the security trades."""
-    market, long_hours = listing.board.market, listing.has_long_hours(day)
-    session = minutes(market, day, long_hours=long_hours) if listing.is_listed(day) else ()
+    if not listing.is_listed(day) or listing.is_halted(day):
+        return ()
+    session = minutes(listing.board.market, day, long_hours=listing.has_long_hours(day))
     if not session or (listing.idle_days and noise(1, seed, listing.ticker, "idle", day)[0] < listing.idle_days):
         return ()
     if not listing.silence:

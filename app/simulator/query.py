@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, time
+from datetime import date, datetime, time
 
 from app.core.entities import Timeframe
 from app.simulator.iss import Style
@@ -73,14 +73,14 @@ class Place:
     def is_candles(self) -> bool:
         return bool(self.engine and self.security) and self.tail == "candles"
 
-    def holds(self, listing: Listing) -> bool:
-        """Tell whether the listing trades here; on a market without a board, primary boards alone are meant."""
+    def holds(self, listing: Listing, today: date) -> bool:
+        """Tell whether the listing trades here; on a market without a board, the primary boards of a day are meant."""
         board = listing.board
         if self.engine not in ("", board.market.engine.name) or self.market not in ("", board.market.name):
             return False
         if self.board:
             return self.board == board.code.lower()
-        return listing.is_primary and self.group in ("", str(board.group))
+        return listing.is_primary_on(today) and self.group in ("", str(board.group))
 
 
 @dataclass(frozen=True, slots=True)

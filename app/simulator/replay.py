@@ -24,6 +24,7 @@ _NO_ID = 0
 _SAMPLE = 1_000
 _MOST_DECIMALS = 6
 _DAY = timedelta(days=1)
+_WITHIN_A_DAY = {*slots.MINUTES, Timeframe.D1}
 
 Rows = Mapping[Timeframe, Sequence[str]]
 
@@ -37,13 +38,15 @@ class ReplayTape:
 
     def __init__(self, folder: Path) -> None:
         """Read the whole folder; TapeError if it is no tape."""
-        self._rows: dict[Listing, Rows] = {}
+        self._rows: dict[tuple[str, str], Rows] = {}
+        listings: list[Listing] = []
         for place in sorted(path for path in folder.glob("*/*") if path.is_dir()):
             if rows := {_timeframe(path): read_rows(path) for path in sorted(place.glob("*.csv"))}:
-                self._rows[_listing(place, rows)] = rows
+                listings.append(_listing(place, rows))
+                self._rows[_key(listings[-1])] = rows
         if not self._rows:
             raise TapeError(f"{folder}: no file BOARD/TICKER/INTERVAL.csv in it")
-        self.listings: Sequence[Listing] = list(self._rows)
+        self.listings: Sequence[Listing] = listings
         ends = [_end(timeframe, rows[-1]) for each in self._rows.values() for timeframe, rows in each.items() if rows]
         self.start: datetime | None = max(ends) + _DAY if ends else None
 
@@ -54,12 +57,18 @@ class ReplayTape:
         self, listing: Listing, timeframe: Timeframe, window: Window, known: datetime, *, reverse: bool = False
     ) -> Iterator[Chunk]:
         del reverse  # one chunk has no order
-        rows = self._rows[listing].get(timeframe, ())
+        rows = self._rows[_key(listing)].get(timeframe, ())
+        if listing.halts and timeframe in _WITHIN_A_DAY:
+            rows = [row for row in rows if not listing.is_halted(date.fromisoformat(begin_of(row)[:10]))]
         closed = slots.floor(timeframe, known).isoformat(sep=" ")
         low = bisect_left(rows, window.low, key=begin_of)
         high = min(bisect_left(rows, text, key=begin_of) for text in (window.high + "~", closed))
         if low < high:
             yield Chunk(high - low, lambda: rows[low:high])
+
+
+def _key(listing: Listing) -> tuple[str, str]:
+    return listing.board.code, listing.ticker
 
 
 def _end(timeframe: Timeframe, row: str) -> datetime:

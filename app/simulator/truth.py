@@ -10,6 +10,7 @@ from app.core.spans import Period
 from app.simulator import slots
 from app.simulator.fault_kinds import Revision
 from app.simulator.faults import Asked, Rule
+from app.simulator.halts import halted
 from app.simulator.iss import Value, row_values
 from app.simulator.listings import Listing
 from app.simulator.query import CandleQuery, Place
@@ -22,7 +23,8 @@ def read_truth(tape: Tape, series: Series, period: Period, known: datetime, rule
     Those are final whose bar had ended by then. Of equal beginnings the last row counts. LookupError if the tape has
     no such security.
     """
-    listing = _find(tape, series)
+    rules = list(rules)
+    listing = halted(_find(tape, series), rules)
     ends = (period.time_from, period.time_till - timedelta(seconds=1))
     window = Window(*(f"{moment.moscow:%Y-%m-%d %H:%M:%S}" for moment in ends))
     wish = CandleQuery(known, series.timeframe, window)
