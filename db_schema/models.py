@@ -147,6 +147,7 @@ class Series(Base):
     version: Mapped[int] = mapped_column(BigInteger)
     history_version: Mapped[int] = mapped_column(BigInteger)
     first_candle: Mapped[Timestamp | None]
+    reread_at: Mapped[Timestamp | None]
 
 
 def _sane_prices() -> tuple[SchemaItem, ...]:

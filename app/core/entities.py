@@ -280,6 +280,7 @@ class SeriesState:
     `watermark`: bars that end at or before it can be final. `as_of`: when the freshest committed answer was given.
     `version` rises with any change, `history_version` when covered candles change or lose their coverage.
     `first_candle`: the exchange has none before it; None as long as it has none at all, or was not asked.
+    `reread_at`: when the last days were last read again although they were covered.
     """
 
     series: Series
@@ -289,3 +290,4 @@ class SeriesState:
     version: int = 0
     history_version: int = 0
     first_candle: Timestamp | None = None
+    reread_at: Timestamp | None = None

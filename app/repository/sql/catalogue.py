@@ -203,6 +203,7 @@ class SqlSeriesRepository(_Catalogue[SeriesState]):
             row.version,
             row.history_version,
             row.first_candle,
+            row.reread_at,
         )
 
 
@@ -216,4 +217,5 @@ def _state_values(state: SeriesState, security_id: int) -> Values:
         "version": state.version,
         "history_version": state.history_version,
         "first_candle": state.first_candle,
+        "reread_at": state.reread_at,
     }
