@@ -190,6 +190,8 @@ async def test_i5_a_candle_that_vanished_is_doubted_first_and_withdrawn_later(
 
     simulator.clock.advance(timedelta(minutes=9))
     assert ((await update(service)).withdrawn, asked(simulator)) == ({}, 1)
+    assert (await reread(service)).withdrawn == {}
+    asked(simulator)
 
     simulator.clock.advance(timedelta(minutes=1))
     outcome = await update(service)
@@ -237,7 +239,7 @@ async def test_a_withdrawn_candle_may_come_back(service: Service, simulator: Sim
 
 
 @pytest.mark.parametrize(
-    "fault", [Stale(seconds=1_800, times=None), Stale(seconds=3 * 86_400, times=None), Late(seconds=7_200, times=None)]
+    "fault", [Stale(seconds=1_800, times=None), Stale(seconds=2 * 86_400, times=None), Late(seconds=7_200, times=None)]
 )
 async def test_an_old_or_a_late_answer_leaves_everything(service: Service, simulator: Simulator, fault: Fault) -> None:
     await load(service, Timeframe.M1, Timeframe.D1)
@@ -256,6 +258,29 @@ async def test_an_old_or_a_late_answer_leaves_everything(service: Service, simul
     simulator.faults.clear()
     assert (await update(service)).failures == {}
     assert await verify(service.storage) == []
+
+
+async def test_an_old_answer_closes_an_inner_gap_only_as_far_as_it_is_whole(
+    service: Service, simulator: Simulator
+) -> None:
+    await load(service)
+    before = await contents(service.storage)
+    begin, end = (f"2024-01-15 15:{minute}" for minute in ("00", "20"))
+    await uncover(service, begin, end)
+    async with service.storage.begin() as uow:
+        gone = uow.candles.filter_by_series(M1).filter_by_timestamp_gte(read_moment(begin))
+        await gone.filter_by_timestamp_lt(read_moment(end)).clear()
+    told, known = NOON - service.adapter.delay, read_moment("2024-01-15 15:10") + timedelta(seconds=30)
+    simulator.faults.add(Stale(match=MINUTES, seconds=(told - known).total_seconds(), times=None))
+
+    outcome = await update(service)
+
+    assert outcome.revised == {}
+    assert await is_covered(service, "2024-01-15 15:09")
+    assert not await is_covered(service, "2024-01-15 15:10")
+    simulator.faults.clear()
+    await update(service)
+    assert await contents(service.storage) == before
 
 
 async def test_an_answer_without_any_candle_leaves_no_state(service: Service, simulator: Simulator) -> None:
