@@ -1,4 +1,4 @@
 """The tables, and how they came to be."""
 
-SCHEMA_REVISION = "0004"
+SCHEMA_REVISION = "0005"
 """The newest revision in `versions/`; revisions are numbered, so that older and newer can be told without alembic."""

@@ -149,6 +149,7 @@ class Series(Base):
     first_candle: Mapped[Timestamp | None]
     failed_at: Mapped[Timestamp | None]
     failure: Mapped[str | None]
+    reread_at: Mapped[Timestamp | None]
 
 
 def _sane_prices() -> tuple[SchemaItem, ...]:

@@ -281,6 +281,7 @@ class SeriesState:
     `version` rises with any change, `history_version` when covered candles change or lose their coverage.
     `first_candle`: the exchange has none before it; None as long as it has none at all, or was not asked.
     `failed_at`, `failure`: when the last load ended early and why; None since one went well.
+    `reread_at`: when the last days were last read again although they were covered.
     """
 
     series: Series
@@ -292,3 +293,4 @@ class SeriesState:
     first_candle: Timestamp | None = None
     failed_at: Timestamp | None = None
     failure: str | None = None
+    reread_at: Timestamp | None = None

@@ -13,6 +13,7 @@ from app.core.entities import Security, Series, Timeframe
 from app.core.market_data import LoadOutcome
 from app.use_cases.list_securities import list_securities
 from app.use_cases.refresh_reference import refresh_reference
+from app.use_cases.reread_candles import reread_candles
 from app.use_cases.update_candles import update_candles as load_what_is_missing
 
 _log = structlog.stdlib.get_logger(__name__)
@@ -46,17 +47,18 @@ async def refresh(service: Service = _SERVICE) -> None:
 
 @async_shared_broker.task("update_series")
 async def update_series(board: str, ticker: str, timeframe: Timeframe, service: Service = _SERVICE) -> None:
-    """Bring one series up to now. Raises what ended the load, if anything did."""
-    outcome = await load_what_is_missing(
-        service.storage,
-        service.loader,
-        service.clock,
-        securities=[Security(ticker, board)],
-        timeframes=[timeframe],
-    )
-    for failure in outcome.failures.values():
+    """Bring one series up to now; once a night, compare its last days first. Raises what ended a load, if anything did.
+
+    What is missing is loaded whether or not the comparison failed.
+    """
+    ports = (service.storage, service.loader, service.clock)
+    securities, timeframes = [Security(ticker, board)], [timeframe]
+    again = await reread_candles(*ports, securities=securities, timeframes=timeframes)
+    outcome = await load_what_is_missing(*ports, securities=securities, timeframes=timeframes)
+    for each in (again, outcome):
+        _log_oddities(f"{board}:{ticker} {timeframe}", each)
+    for failure in (*outcome.failures.values(), *again.failures.values()):
         raise failure
-    _log_oddities(f"{board}:{ticker} {timeframe}", outcome)
 
 
 def _log_oddities(series: str, outcome: LoadOutcome) -> None:

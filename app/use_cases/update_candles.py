@@ -10,7 +10,7 @@ from app.core.repository import IStorage
 from app.core.spans import Period
 
 
-async def update_candles(
+async def update_candles(  # noqa: PLR0913  # ports first, then what a command may ask for
     storage: IStorage,
     loader: IMarketDataLoader,
     clock: IClock,
@@ -19,26 +19,31 @@ async def update_candles(
     timeframes: Collection[Timeframe] = (),
     time_from: Timestamp | None = None,
     time_till: Timestamp | None = None,
+    again: bool = False,
     progress: ILoadProgress | None = None,
 ) -> LoadOutcome:
     """Bring followed series up to now, or only these securities, timeframes and the half-open `[time_from, time_till)`.
 
-    A derived timeframe means the minutes it is made of. Raises SecurityNotFoundError for a security nobody follows,
-    SeriesNotFoundError for a timeframe nobody follows, InputError for a period that ends before it begins.
+    A derived timeframe means the minutes it is made of. `again` reads what is covered too. Raises
+    SecurityNotFoundError for a security nobody follows, SeriesNotFoundError for a timeframe nobody follows, InputError
+    for a period that ends before it begins, or for all history again.
     """
+    if again and time_from is None:
+        raise InputError("from", "to read again what is covered, say from where on")
     if time_from is not None and time_till is not None and time_from > time_till:
         raise InputError("till", f"the period ends ({time_till}) before it begins ({time_from})")
-    followed = await _followed(storage, securities, timeframes)
+    followed = await followed_states(storage, securities, timeframes)
     till = time_till or await clock.now()
     async with storage.read() as uow:
         cards = {card.security: card async for card in uow.securities}
-    wishes = [_wish(state, cards[state.series.security], time_from, till) for state in followed]
+    wishes = [_wish(state, cards[state.series.security], time_from, till, again=again) for state in followed]
     return await loader.load(wishes, progress=progress)
 
 
-async def _followed(
+async def followed_states(
     storage: IStorage, securities: Collection[Security], timeframes: Collection[Timeframe]
 ) -> list[SeriesState]:
+    """Return the states of followed series, or only of these securities and timeframes. Raises as `update_candles`."""
     async with storage.read() as uow:
         states = [state async for state in uow.series.filter_followed()]
     known = {state.series.security for state in states}
@@ -53,7 +58,9 @@ async def _followed(
     return [state for state in wanted if not stored or state.series.timeframe in stored]
 
 
-def _wish(state: SeriesState, card: SecurityCard, time_from: Timestamp | None, time_till: Timestamp) -> Wish:
+def _wish(
+    state: SeriesState, card: SecurityCard, time_from: Timestamp | None, time_till: Timestamp, *, again: bool
+) -> Wish:
     """Wish for what can be there: from the first candle to the end of the last day that can have any.
 
     Both ends are rounded up to the timeframe: a candle belongs to a period when its beginning does.
@@ -62,4 +69,4 @@ def _wish(state: SeriesState, card: SecurityCard, time_from: Timestamp | None, t
     begin = time_from or state.followed_from or time_till
     begin = max(begin, state.first_candle or begin)
     end = min(time_till, card.end or time_till)
-    return Wish(state.series, Period(timeframe.ceil(begin), timeframe.ceil(end)))
+    return Wish(state.series, Period(timeframe.ceil(begin), timeframe.ceil(end)), again=again)

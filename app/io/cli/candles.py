@@ -37,6 +37,10 @@ def update_candles(
     time_from: From = None,
     time_till: Till = None,
     *,
+    again: Annotated[
+        bool,
+        typer.Option("--again", help="Read what is covered too, and compare it with what is stored; needs --from."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Load what is followed and not stored yet.
@@ -54,6 +58,7 @@ def update_candles(
                 timeframes=timeframe or (),
                 time_from=time_from,
                 time_till=time_till,
+                again=again,
                 progress=progress,
             )
         )

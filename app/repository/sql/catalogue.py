@@ -205,6 +205,7 @@ class SqlSeriesRepository(_Catalogue[SeriesState]):
             row.first_candle,
             row.failed_at,
             row.failure,
+            row.reread_at,
         )
 
 
@@ -220,4 +221,5 @@ def _state_values(state: SeriesState, security_id: int) -> Values:
         "first_candle": state.first_candle,
         "failed_at": state.failed_at,
         "failure": state.failure,
+        "reread_at": state.reread_at,
     }

@@ -30,6 +30,7 @@ FULL = SeriesState(
     first_candle=minute(1),
     failed_at=minute(7),
     failure="HTTP 503",
+    reread_at=minute(8),
 )
 
 

@@ -336,6 +336,19 @@ def test_only_the_named_securities_timeframes_and_period_are_loaded(candles: Can
     assert not json.loads(candles("spans", "TQBR:GAZP", "--json").stdout)[0]["spans"]
 
 
+def test_what_is_covered_is_read_again_on_demand(loaded: Candles, exchange: Simulator) -> None:
+    exchange.faults.add(Revise(match=Match(interval=60), begin="2024-05-13 15:00:00", values={"volume": 7}))
+
+    period = ("--from", "2024-05-13", "--till", "2024-05-13")
+    plain = loaded("update-candles", "-t", "H1", *period, "--json")
+    again = loaded("update-candles", "-t", "H1", *period, "--again", "--json")
+    refused = loaded("update-candles", "--again")
+
+    assert json.loads(plain.stdout) == []
+    assert [(each["written"], each["revised"]) for each in json.loads(again.stdout)] == [(1, 1)]
+    assert (refused.exit_code, "say from where on" in refused.stderr) == (2, True)
+
+
 def test_what_is_covered_costs_no_request(loaded: Candles, exchange: Simulator) -> None:
     exchange.requests.clear()
 

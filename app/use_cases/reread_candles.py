@@ -1,0 +1,75 @@
+"""Read once more, each night, what may have been corrected since it was stored."""
+
+from collections.abc import Collection
+from dataclasses import replace
+from datetime import datetime, time
+
+from app.core.date_time import Timestamp
+from app.core.entities import Security, Series, SeriesState, Timeframe
+from app.core.errors import SeriesNotFoundError
+from app.core.market_data import IClock, IMarketDataLoader, LoadOutcome, Wish
+from app.core.repository import ICandleRepository, IStorage, IUnitOfWork
+from app.core.spans import Period
+from app.use_cases.update_candles import followed_states
+
+NIGHT = time(4)
+"""From this hour in Moscow on, when yesterday is closed and settled on the exchange."""
+
+TRADING_DAYS = 2
+"""Moscow days that hold stored candles: corrections come within a session or two."""
+
+
+async def reread_candles(
+    storage: IStorage,
+    loader: IMarketDataLoader,
+    clock: IClock,
+    *,
+    securities: Collection[Security] = (),
+    timeframes: Collection[Timeframe] = (),
+) -> LoadOutcome:
+    """Read the last trading days of followed series again although they are covered, once a night.
+
+    Nothing is asked of a series that was read again since this night began. The mark is set when the answer has been
+    compared: a crash on the way, or an exchange that says nothing, means once more. Raises as `update_candles`.
+    """
+    now = await clock.now()
+    due = [state for state in await followed_states(storage, securities, timeframes) if _is_due(state, now)]
+    async with storage.read() as uow:
+        periods = {state.series: await _last_days(uow, state) for state in due}
+    wishes = [Wish(series, period, again=True) for series, period in periods.items() if period]
+    outcome = await loader.load(wishes)
+    empty = {series for series, period in periods.items() if not period}
+    await _mark(storage, (outcome.compared | empty) - outcome.failures.keys(), now)
+    return outcome
+
+
+def _is_due(state: SeriesState, now: Timestamp) -> bool:
+    night = Timestamp.from_moscow(datetime.combine(now.moscow.date(), NIGHT))
+    return now >= night and (state.reread_at is None or state.reread_at < night)
+
+
+async def _last_days(uow: IUnitOfWork, state: SeriesState) -> Period | None:
+    """Return from the first of the last trading days to the end of coverage; None if no final candle is stored."""
+    series = state.series
+    final = uow.candles.filter_by_series(series).filter_by_final(True)  # noqa: FBT003  # a column's value
+    begin: Timestamp | None = None
+    for _ in range(TRADING_DAYS):
+        begin = await _newest_day(final if begin is None else final.filter_by_timestamp_lt(begin), series) or begin
+    spans = [span async for span in uow.spans.filter_by_series(series)]
+    return Period(max(begin, state.followed_from or begin), spans[-1].time_till) if begin and spans else None
+
+
+async def _newest_day(candles: ICandleRepository, series: Series) -> Timestamp | None:
+    """Return the Moscow midnight before the newest candle."""
+    newest = await candles.newest_first()[:1].page(series)
+    return Timestamp.midnight(newest[0].timestamp.moscow.date()) if newest else None
+
+
+async def _mark(storage: IStorage, done: Collection[Series], now: Timestamp) -> None:
+    for series in sorted(done):
+        async with storage.begin() as uow:
+            try:
+                state = await uow.series.lock(series)
+            except SeriesNotFoundError:  # removed meanwhile
+                continue
+            await uow.series.add([replace(state, reread_at=now)])
