@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from app.core.calendar import ICalendarSource
 from app.core.date_time import Timestamp
 from app.core.entities import Timeframe
 from app.core.errors import InputError
@@ -22,6 +23,7 @@ from app.core.reconciliation import Rules
 from app.core.repository import IStorage
 from app.market_data_adapter.breaker import Breaking
 from app.market_data_adapter.budget import Budget
+from app.market_data_adapter.calendars import MoexCalendar
 from app.market_data_adapter.clock import SourceClock, SystemClock
 from app.market_data_adapter.directory import MoexDirectory
 from app.market_data_adapter.iss import IssClient, Patience
@@ -51,6 +53,7 @@ class Service:
     loader: IMarketDataLoader
     clock: IClock
     directory: IDirectory
+    calendar: ICalendarSource
     source_status: Callable[[], Awaitable[SourceStatus]] = _well
     """How we stand with the exchange, without asking it."""
 
@@ -91,7 +94,8 @@ async def bootstrap(
         )
         store = wrap_storage(storage)
         loader = _loader(settings, store, adapter, clock)
-        yield Service(settings, store, adapter, loader, clock, MoexDirectory(client), budget.status)
+        directory, calendar = MoexDirectory(client), MoexCalendar(client)
+        yield Service(settings, store, adapter, loader, clock, directory, calendar, budget.status)
     finally:
         await client.close()
         await budget.close()

@@ -2,7 +2,8 @@
 
 import re
 import unicodedata
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, tzinfo
+from zoneinfo import ZoneInfo
 
 from app.core.date_time import Timestamp
 from app.core.entities import Security, Timeframe
@@ -106,6 +107,24 @@ def parse_moment(text: str, field: str, *, is_end: bool = False) -> Timestamp:
     if is_end and _DATE.fullmatch(plain):
         return Timestamp.midnight(moment.moscow.date() + timedelta(days=1))
     return moment
+
+
+def parse_day(text: str, field: str) -> date:
+    """Read a date, which means that Moscow day."""
+    plain = unicodedata.normalize("NFKC", text.strip())
+    if not _DATE.fullmatch(plain):
+        raise InputError(field, f"{_quote(text)} is no date: write it as 2024-01-03")
+    return parse_moment(plain, field).moscow.date()
+
+
+def parse_zone(name: str, field: str = "tz") -> tzinfo:
+    """Read the name of a time zone."""
+    if name == "UTC":
+        return UTC
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError) as error:  # unknown names, paths and NULs, folders of the zone files
+        raise InputError(field, "there is no such time zone: write an IANA name, as Europe/Moscow") from error
 
 
 def parse_since(text: str, field: str = "since") -> Since:

@@ -33,6 +33,7 @@ USER_AGENT = f"moex-candles/{__version__} (+aiohttp)"
 _CHUNK = 64 * 1024
 _PUSHBACKS = {HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS}
 _TRANSIENT_REFUSALS = {*_PUSHBACKS, HTTPStatus.REQUEST_TIMEOUT}
+_CLOSED = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,10 @@ class Patience:
     attempts: int = 5
     altogether: float = 120
     max_body: int = 16 * 1024 * 1024
+
+
+class _ClosedError(SourceRefusedError):
+    """This resource is not for us, which says nothing of the others."""
 
 
 class IssClient:
@@ -70,12 +75,20 @@ class IssClient:
 
         What may pass is tried again, `parse` included: it says with SourceBadAnswerError that an answer is none.
         """
-        async for attempt in self._attempts():
-            with attempt:
-                body, given_at = await self._ask("GET", path, query)
-                with _odd_answers(f"{self.url}{path}"):
-                    return parse(body), given_at
-        raise AssertionError("unreachable: the last attempt returns or raises")
+        return await self._get(path, query, parse)
+
+    async def get_if_open(
+        self, path: str, query: Mapping[str, str], parse: Callable[[bytes], Parsed]
+    ) -> tuple[Parsed, Timestamp] | None:
+        """Do the same with a resource that not everybody may read; None if we may not, or it is not there.
+
+        Such a refusal (401, 403 or 404, or a web page with 200) is none of the exchange: it is not tried again, and
+        nobody pauses for it.
+        """
+        try:
+            return await self._get(path, query, parse, may_be_closed=True)
+        except _ClosedError:
+            return None
 
     async def date(self) -> Timestamp:
         """Ask the exchange what time it is."""
@@ -83,6 +96,16 @@ class IssClient:
             with attempt:
                 _, given_at = await self._ask("HEAD", "/iss/index.json", {})
                 return given_at
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    async def _get(
+        self, path: str, query: Mapping[str, str], parse: Callable[[bytes], Parsed], *, may_be_closed: bool = False
+    ) -> tuple[Parsed, Timestamp]:
+        async for attempt in self._attempts():
+            with attempt:
+                body, given_at = await self._ask("GET", path, query, may_be_closed=may_be_closed)
+                with _odd_answers(f"{self.url}{path}"):
+                    return parse(body), given_at
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     async def close(self) -> None:
@@ -97,25 +120,32 @@ class IssClient:
             )
         )
 
-    async def _ask(self, method: str, path: str, query: Mapping[str, str]) -> tuple[bytes, Timestamp]:
+    async def _ask(
+        self, method: str, path: str, query: Mapping[str, str], *, may_be_closed: bool = False
+    ) -> tuple[bytes, Timestamp]:
         """Ask once; and once more where signing in again may help."""
         url = f"{self.url}{path}"
         headers = await self._access.headers(self._sign_in)
         try:
-            return await self._read(method, url, query, headers)
+            return await self._read(method, url, query, headers, may_be_closed=may_be_closed)
         except SourceSignInError:
             if not self._access.lost(headers):
                 raise
         headers = await self._access.headers(self._sign_in)
-        return await self._read(method, url, query, headers)
+        return await self._read(method, url, query, headers, may_be_closed=may_be_closed)
 
     async def _read(
-        self, method: str, url: str, query: Mapping[str, str], headers: Mapping[str, str]
+        self, method: str, url: str, query: Mapping[str, str], headers: Mapping[str, str], *, may_be_closed: bool
     ) -> tuple[bytes, Timestamp]:
         async with self._request(method, url, query, headers) as response:
+            if may_be_closed and _is_closed(response):
+                raise _ClosedError(f"{response.url} is closed to us: {response.status} {response.reason}")
             check_access(response, self._access)
             _check_status(response)
-            body = await self._body(response)
+            try:
+                body = await self._body(response)
+            except SourceBadAnswerError as page:
+                raise (_ClosedError(str(page)) if may_be_closed else page) from page
             with _odd_answers(url):
                 return body, _given_at(response)
 
@@ -170,6 +200,11 @@ def _worth_another_try(error: Exception) -> bool | float:
     if isinstance(error, SourceUnavailableError):
         return error.retry_after or True
     return isinstance(error, SourceBadAnswerError)
+
+
+def _is_closed(response: aiohttp.ClientResponse) -> bool:
+    """Tell whether the resource is closed to us, rather than the exchange in need of patience."""
+    return response.status in _CLOSED and "Retry-After" not in response.headers
 
 
 def _check_status(response: aiohttp.ClientResponse) -> None:

@@ -11,6 +11,7 @@ from taskiq import AsyncBroker, Context, TaskiqDepends, async_shared_broker
 from app.bootstrap import Service
 from app.core.entities import Security, Series, Timeframe
 from app.core.market_data import LoadOutcome
+from app.use_cases import refresh_calendar as calendars
 from app.use_cases.list_securities import list_securities
 from app.use_cases.refresh_reference import refresh_reference
 from app.use_cases.reread_candles import reread_candles
@@ -29,7 +30,8 @@ async def kick_update(broker: AsyncBroker) -> None:
 
 @async_shared_broker.task("update_candles")
 async def update_candles(service: Service = _SERVICE, context: Context = _CONTEXT) -> None:
-    """Kick one task for each followed series, and one that sees whether the day's look at the exchange is due."""
+    """Kick one task for each followed series, and those that see whether the day's look at the exchange is due."""
+    await refresh_calendar.kicker().with_broker(context.broker).with_task_id("refresh_calendar").kiq()
     followed = [state.series for security in await list_securities(service.storage) for state in security.series]
     for series in followed:
         await _kick_series(context.broker, series)
@@ -43,6 +45,14 @@ async def refresh(service: Service = _SERVICE) -> None:
     found = await refresh_reference(service.storage, service.adapter, service.directory, service.clock, every=_A_DAY)
     for security, error in found.failures.items():
         _log.warning("the card stays as it was", security=str(security), error=str(error))
+
+
+@async_shared_broker.task("refresh_calendar")
+async def refresh_calendar(service: Service = _SERVICE) -> None:
+    """Read the days of the engines of what is followed, once a day."""
+    found = await calendars.refresh_calendar(service.storage, service.calendar, service.clock, every=_A_DAY)
+    for engine, error in found.failures.items():
+        _log.warning("the calendar stays as it was", engine=engine, error=str(error))
 
 
 @async_shared_broker.task("update_series")

@@ -2,7 +2,7 @@
 
 import typer
 
-from app.io.cli import candles, many, processes, securities, status
+from app.io.cli import calendar, candles, many, processes, securities, status
 from app.io.cli.options import Version
 from app.io.cli.running import ErrorsToExitCodes
 
@@ -23,6 +23,7 @@ for command in (
     candles.show,
     candles.spans,
     candles.verify,
+    calendar.calendar,
     status.status,
     processes.serve,
     processes.worker,

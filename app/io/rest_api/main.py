@@ -13,7 +13,7 @@ from app import __version__
 from app.bootstrap import Service, bootstrap, configure_logging
 from app.io.rest_api import docs, errors, health
 from app.io.rest_api.middleware import BodyLimit, HeadAsGet, RequestContext
-from app.io.rest_api.v1 import boards, candles, search, securities, timeframes
+from app.io.rest_api.v1 import boards, calendar, candles, search, securities, timeframes
 from app.settings import Settings
 from app.tasks.broker import embedded
 
@@ -33,6 +33,7 @@ Candles of the Moscow Exchange, stored provably complete.
 _TAGS = [
     {"name": "candles", "description": "What was traded."},
     {"name": "securities", "description": "What is followed, and how much of it is stored."},
+    {"name": "calendar", "description": "When the exchange trades."},
     {"name": "health", "description": "For orchestrators and load balancers."},
 ]
 
@@ -87,7 +88,7 @@ def create_app(
 
 def _v1() -> APIRouter:
     v1 = APIRouter(prefix="/v1")
-    for part in (boards, candles, search, securities, timeframes):
+    for part in (boards, calendar, candles, search, securities, timeframes):
         v1.include_router(part.router)
     return v1
 

@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from app.core.calendar import CalendarDay, DayReason, TradingCalendar
 from app.core.date_time import Timestamp
 from app.core.session_history import usually_traded
+from app.simulator import sessions as simulated
+from app.simulator.listings import LISTINGS, Market
 
 STOCK, FUTURES, CURRENCY = (TradingCalendar(engine) for engine in ("stock", "futures", "currency"))
 DAY = timedelta(days=1)
@@ -282,3 +284,12 @@ def test_days_of_the_working_week_are_traded_as_far_as_is_known(each: date) -> N
     for engine in ("futures", "currency"):
         if each.weekday() < 5 and STOCK.on(each).reason is DayReason.ORDINARY:
             assert usually_traded(engine, each) is True
+
+
+@given(days, st.sampled_from(sorted({listing.board.market for listing in LISTINGS}, key=lambda market: market.id)))
+def test_whatever_the_simulated_exchange_trades_is_not_called_closed(each: date, market: Market) -> None:
+    calendar = TradingCalendar(market.engine.name)
+    minutes = simulated.minutes(market, each)
+    for minute in {*minutes[:1], *minutes[-1:]}:
+        moment = Timestamp.midnight(each) + timedelta(minutes=minute)
+        assert calendar.closed_until(moment) == moment

@@ -3,7 +3,7 @@
 import json
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from starlette.types import Message
 
 from app.bootstrap import Service
+from app.core.calendar import CalendarDay
 from app.core.date_time import Timestamp
 from app.core.entities import SOURCED, CandleSpan, Security, SecurityCard, SeriesState, Timeframe
 from app.core.errors import SecurityNotFoundError
@@ -137,10 +138,26 @@ class FakeDirectory:
         return [a_card(security) for security in (SBER, GAZP) if security.board == board.code]
 
 
+@dataclass
+class FakeCalendar:
+    """Tells these days, or fails; remembers what it was asked."""
+
+    known: Sequence[CalendarDay] = ()
+    error: Exception | None = None
+    asked: list[tuple[str, date, date]] = field(default_factory=list)
+
+    async def days(self, engine: str, first: date, last: date, /) -> Sequence[CalendarDay]:
+        self.asked.append((engine, first, last))
+        if self.error is not None:
+            raise self.error
+        return [day for day in self.known if day.engine == engine and first <= day.day <= last]
+
+
 def a_client(storage: IStorage, *, adapter: FakeAdapter | None = None, clock: FakeClock | None = None) -> Client:
     adapter, clock = adapter or FakeAdapter(), clock or FakeClock()
     loader = MarketDataLoader(storage, adapter, clock, rules=Rules(adapter.delay), workers=1)
-    service = Service(Settings(_env_file=None, source_name="fake"), storage, adapter, loader, clock, FakeDirectory())
+    settings = Settings(_env_file=None, source_name="fake")
+    service = Service(settings, storage, adapter, loader, clock, FakeDirectory(), FakeCalendar())
     return Client(create_app(service=service))
 
 

@@ -114,3 +114,14 @@ async def test_a_card_that_cannot_be_read_is_told_of(service: Service, simulator
 async def has_boards(service: Service) -> bool:
     async with service.storage.read() as uow:
         return await uow.boards.count() > 0
+
+
+async def test_the_calendar_of_what_is_followed_becomes_known(service: Service, simulator: Simulator) -> None:
+    await follow(service, SBER_M1, since=simulator.clock.now() - timedelta(hours=2))
+
+    async def days() -> int:
+        async with service.storage.read() as uow:
+            return await uow.calendar.filter_by_engine("stock").count()
+
+    async with embedded(service):
+        await eventually(days)

@@ -12,6 +12,7 @@ from app.tasks.update import kick_update, update_candles
 from app.tests.builders import GAZP_M1, SBER_D1, SBER_M1, follow
 
 MESSAGE = TaskiqMessage(task_id="update_candles", task_name="update_candles", labels={}, args=[], kwargs={})
+LOOKS_OF_THE_DAY: list[tuple[str, list[str]]] = [("refresh_calendar", []), ("refresh_reference", [])]
 UPDATES_OF_THREE = [
     ("update_series", ["TQBR", "GAZP", "M1"]),
     ("update_series", ["TQBR", "SBER", "D1"]),
@@ -39,12 +40,12 @@ async def queued(url: str) -> list[tuple[str, list[str]]]:
     return sorted((message["task_name"], message["args"]) for message in messages)
 
 
-async def test_an_update_queues_one_task_for_each_followed_series_and_one_for_the_reference(
+async def test_an_update_queues_one_task_for_each_followed_series_and_those_of_the_day(
     redis_url: str, broker: StreamBroker, followed: Service
 ) -> None:
     await update_candles(followed, Context(MESSAGE, broker))
 
-    assert await queued(redis_url) == [("refresh_reference", []), *UPDATES_OF_THREE]
+    assert await queued(redis_url) == [*LOOKS_OF_THE_DAY, *UPDATES_OF_THREE]
 
 
 async def test_five_updates_without_a_worker_queue_each_series_once(
@@ -54,4 +55,4 @@ async def test_five_updates_without_a_worker_queue_each_series_once(
         await kick_update(broker)
         await update_candles(followed, Context(MESSAGE, broker))
 
-    assert await queued(redis_url) == [("refresh_reference", []), ("update_candles", []), *UPDATES_OF_THREE]
+    assert await queued(redis_url) == [*LOOKS_OF_THE_DAY, ("update_candles", []), *UPDATES_OF_THREE]

@@ -2,10 +2,9 @@
 
 import struct
 from dataclasses import dataclass, replace
-from datetime import UTC, timedelta, tzinfo
+from datetime import timedelta, tzinfo
 from enum import StrEnum
 from typing import Annotated, Literal
-from zoneinfo import ZoneInfo
 
 from fastapi import Query, Request
 from pydantic import BaseModel, ConfigDict, Field
@@ -15,7 +14,7 @@ from app.core.date_time import Timestamp
 from app.core.entities import Series
 from app.core.errors import InputError
 from app.core.spans import Period
-from app.io.parameters import parse_moment, parse_security, parse_timeframe
+from app.io.parameters import parse_moment, parse_security, parse_timeframe, parse_zone
 from app.io.rest_api import cursors
 
 MAX_ROWS = 10_000
@@ -117,20 +116,11 @@ async def candle_wish(request: Request, sent: Annotated[CandleParameters, Query(
         sent.last or sent.limit,
         sent.order,
         sent.last is not None,
-        _zone(sent.tz),
+        parse_zone(sent.tz),
         _form(sent, request.headers.get("accept", "*/*")),
         (str(series), str(time_from), str(time_till), sent.order),
     )
     return wish if sent.cursor is None else wish.behind(sent.cursor)
-
-
-def _zone(name: str) -> tzinfo:
-    if name == "UTC":
-        return UTC
-    try:
-        return ZoneInfo(name)
-    except (KeyError, ValueError, OSError) as error:  # unknown names, paths and NULs, folders of the zone files
-        raise InputError("tz", "there is no such time zone: write an IANA name, as Europe/Moscow") from error
 
 
 def _form(sent: CandleParameters, accept: str) -> Form:
