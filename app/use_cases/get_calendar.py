@@ -8,9 +8,8 @@ from app.core.calendar import TradingDay
 from app.core.errors import InputError
 from app.core.market_data import IClock
 from app.core.markets import WELL_KNOWN
-from app.core.repository import IStorage
+from app.core.repository import IStorage, read_calendar
 from app.use_cases.list_boards import list_boards
-from app.use_cases.trading_calendar import read_calendar
 
 MAX_DAYS = 400
 _TWO_WEEKS = timedelta(days=13)

@@ -7,12 +7,11 @@ import pytest
 
 from app.core.calendar import CalendarDay, DayReason
 from app.core.errors import SourceUnavailableError
-from app.core.repository import IStorage
+from app.core.repository import IStorage, read_calendar
 from app.repository.memory import MemoryStorage
 from app.tests.builders import GAZP, SBER, SBER_M1, T0, a_card, a_state, minute
 from app.tests.io.rest_client import FakeCalendar, FakeClock
 from app.use_cases.refresh_calendar import SINCE, RefreshedCalendar, refresh_calendar, refresh_engine
-from app.use_cases.trading_calendar import read_calendar
 
 A_DAY = timedelta(days=1)
 TODAY = T0.moscow.date()
