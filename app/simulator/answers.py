@@ -75,6 +75,8 @@ class Exchange:
             case ["iss", "statistics", "engines", "stock", "splits", *rest]:
                 splits = [rule.fault for rule in self.faults if isinstance(rule.fault, Split)]
                 return [directory.splits((split.row for split in splits), "".join(rest))]
+            case ["iss", "history", "engines", "stock", "markets", "shares", "securities", "changeover"]:
+                return [directory.changeover()]
             case _:
                 return None
 

@@ -40,9 +40,10 @@ _INTEGERS = {
     "is_primary", "emitent_id", "trade_engine_id", "has_candles", "is_default", "week_day", "is_work_day", "interval",
     "duration", "days", "before", "after", "LOTSIZE", "LOTVOLUME", "DECIMALS",
 }  # fmt: skip
-_DATES = frozenset({"history_from", "history_till", "listed_from", "listed_till", "date", "tradedate"})
+_DATES = frozenset({"history_from", "history_till", "listed_from", "listed_till", "date", "tradedate", "action_date"})
 _CURRENCY_UNITS = {"bonds": "percent", "index": "point", "forts": "point"}
 _LAST_DAY = {True: ("MATDATE", "Дата погашения"), False: ("LSTTRADE", "Последний день торгов")}
+_CHANGEOVER = (("2011-11-21", "SBER03", "SBER"), ("2024-11-28", "TCSG", "T"))
 _FIRST_DAY = date(2011, 1, 1)
 _SATURDAY = 6
 _NOT_DEFAULT = {21, 58}  # odd lots; and the bonds that trade, for the default group of bonds is a dead one
@@ -135,6 +136,11 @@ def splits(rows: Iterable[tuple[str, str, int, int]], ticker: str) -> Block:
     """List splits by date, of one ticker if given: so many shares before, so many after."""
     chosen = sorted(row for row in rows if ticker.lower() in ("", row[1].lower()))
     return _block("splits", ("tradedate", "secid", "before", "after"), chosen)
+
+
+def changeover() -> Block:
+    """List which tickers of shares were replaced."""
+    return _block("changeover", ("action_date", "old_secid", "new_secid"), _CHANGEOVER)
 
 
 def engine(name: str, today: date) -> list[Block]:

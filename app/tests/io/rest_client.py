@@ -3,7 +3,7 @@
 import json
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -11,11 +11,12 @@ from fastapi import FastAPI
 from starlette.types import Message
 
 from app.bootstrap import Service
+from app.core.corporate_actions import ListedSplit, Rename
 from app.core.date_time import Timestamp
 from app.core.entities import SOURCED, CandleSpan, Security, SecurityCard, SeriesState, Timeframe
 from app.core.errors import SecurityNotFoundError
 from app.core.market_data import SourcePage
-from app.core.markets import Board, FoundSecurity
+from app.core.markets import Board, FoundSecurity, Listed
 from app.core.pages import CandlePage
 from app.core.reconciliation import Rules
 from app.core.repository import IStorage
@@ -135,6 +136,12 @@ class FakeDirectory:
 
     async def listed(self, board: Board, /) -> Sequence[SecurityCard]:
         return [a_card(security) for security in (SBER, GAZP) if security.board == board.code]
+
+    async def splits(self) -> Listed[ListedSplit]:
+        return Listed(())
+
+    async def renames(self) -> Listed[Rename]:
+        return Listed((Rename("SBER03", "SBER", date(2011, 11, 21)),))
 
 
 def a_client(storage: IStorage, *, adapter: FakeAdapter | None = None, clock: FakeClock | None = None) -> Client:

@@ -6,6 +6,7 @@ from datetime import date, timedelta
 
 import pytest
 
+from app.core.corporate_actions import ListedSplit, Rename
 from app.core.date_time import Timestamp
 from app.core.entities import Security, SecurityCard, Timeframe
 from app.core.errors import (
@@ -15,7 +16,7 @@ from app.core.errors import (
     SecurityNotFoundError,
     SourceUnavailableError,
 )
-from app.core.markets import WELL_KNOWN, Board, FoundSecurity
+from app.core.markets import WELL_KNOWN, Board, FoundSecurity, Listed
 from app.core.repository import IStorage
 from app.core.spans import Period
 from app.repository.memory import MemoryStorage
@@ -51,6 +52,12 @@ class Directory:
 
     async def listed(self, _board: Board, /) -> Sequence[SecurityCard]:
         return self.cards
+
+    async def splits(self) -> Listed[ListedSplit]:
+        return Listed(())
+
+    async def renames(self) -> Listed[Rename]:
+        return Listed(())
 
 
 @dataclass
