@@ -280,6 +280,8 @@ class SeriesState:
     `watermark`: bars that end at or before it can be final. `as_of`: when the freshest committed answer was given.
     `version` rises with any change, `history_version` when covered candles change or lose their coverage.
     `first_candle`: the exchange has none before it; None as long as it has none at all, or was not asked.
+    `stale_before`: final candles that begin before it and are not covered have the prices of before a split, and are
+    not shown; None when there are none.
     """
 
     series: Series
@@ -289,3 +291,4 @@ class SeriesState:
     version: int = 0
     history_version: int = 0
     first_candle: Timestamp | None = None
+    stale_before: Timestamp | None = None

@@ -20,7 +20,10 @@ from app.tests.builders import (
     minute,
 )
 
-FULL = SeriesState(SBER_M1, minute(0), minute(5), minute(6), version=2**40, history_version=3, first_candle=minute(1))
+FULL = SeriesState(
+    SBER_M1, minute(0), minute(5), minute(6), version=2**40, history_version=3, first_candle=minute(1),
+    stale_before=minute(2),
+)  # fmt: skip
 
 
 async def test_a_state_comes_back_as_it_was(storage: IStorage) -> None:
