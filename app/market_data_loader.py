@@ -5,6 +5,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
+from app.core.corporate_actions import factors_of
 from app.core.date_time import Timestamp
 from app.core.entities import CandleSpan, QuarantinedRow, Security, SecurityCard, Series, Timeframe
 from app.core.errors import (
@@ -20,6 +21,7 @@ from app.core.pipeline import pump
 from app.core.reconciliation import Batch, Changes, Rules, batch_of, reconcile
 from app.core.repository import IStorage, IUnitOfWork
 from app.core.spans import Period, gaps, subtract
+from app.core.staleness import freshened
 
 WINDOW_BARS = 10_080
 """Slots in one window: a week of minutes. Windows of one series are read concurrently."""
@@ -285,12 +287,24 @@ async def _write_once(storage: IStorage, batch: Batch) -> Changes:
         inside = candles.filter_by_timestamp_gte(batch.answered.time_from).filter_by_timestamp_lt(
             batch.answered.time_till
         )
-        changes = reconcile(state, spans, await inside.page(batch.series), batch)
+        factors = await _factors(uow, batch)
+        changes = reconcile(state, spans, await inside.page(batch.series), batch, factors=factors)
         await _apply(uow, batch, changes)
         await _quarantine(uow, batch, [*spans, *changes.covered])
-        if changes.state != state:
-            await uow.series.add([changes.state])
+        written = await freshened(uow, changes.state)
+        if written != state:
+            await uow.series.add([written])
     return changes
+
+
+async def _factors(uow: IUnitOfWork, batch: Batch) -> Sequence[float]:
+    """Return by what splits may have multiplied stored prices; SourceShiftError if one was seen after the answer."""
+    security, timeframe = batch.series.security, batch.series.timeframe
+    splits = [split async for split in uow.splits.filter_by_security(security)]
+    for split in splits:
+        if batch.as_of < split.seen_at and batch.period.time_from < timeframe.ceil(split.begin):
+            raise SourceShiftError(f"{batch.series}: the split of {split.day} was seen after this was read")
+    return factors_of(splits, batch.answered.time_from)
 
 
 async def _apply(uow: IUnitOfWork, batch: Batch, changes: Changes) -> None:

@@ -259,7 +259,6 @@ class ListedSplit(Base):
     ticker: Mapped[str] = mapped_column(Code, primary_key=True)
     day: Mapped[date] = mapped_column(primary_key=True)
     factor: Mapped[float]
-    seen_at: Mapped[Timestamp | None]
 
 
 class Rename(Base):

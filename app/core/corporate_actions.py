@@ -13,13 +13,11 @@ class ListedSplit:
     """A split as the exchange lists it: of a ticker, whatever the board.
 
     `day` is the first Moscow day on which the new shares trade, `factor` shares after divided by shares before.
-    `seen_at`: when it was found in the list first; None for one that was just read.
     """
 
     ticker: str
     day: date
     factor: float
-    seen_at: Timestamp | None = None
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -50,10 +50,14 @@ class FoundSecurity:
 
 @dataclass(frozen=True, slots=True)
 class Listed(Generic[Row]):
-    """A list of the exchange. `skipped` says of each row that makes no sense what is wrong with it."""
+    """A list of the exchange, and when it gave it, by its own clock.
+
+    `skipped` says of each row that makes no sense what is wrong with it.
+    """
 
     rows: Sequence[Row]
     skipped: Sequence[str] = ()
+    given_at: Timestamp | None = None
 
 
 class IDirectory(Protocol):

@@ -9,6 +9,7 @@ from app.core.date_time import Timestamp
 from app.core.entities import QuarantinedRow, Series, SeriesState
 from app.core.market_data import SourcePage
 from app.core.pages import CandlePage
+from app.core.rescaling import is_rescaled
 from app.core.spans import Period, gaps, subtract
 
 
@@ -121,15 +122,24 @@ class Changes:
     state: SeriesState
 
 
-def reconcile(state: SeriesState, spans: Sequence[Period], stored: CandlePage, batch: Batch) -> Changes:
+def reconcile(
+    state: SeriesState,
+    spans: Sequence[Period],
+    stored: CandlePage,
+    batch: Batch,
+    *,
+    factors: Sequence[float] = (),
+) -> Changes:
     """Compare a batch with the store: `spans` and `stored` are what it holds in `batch.answered`.
 
     A batch older than the last committed one (I15) writes only final candles, and only where nothing is covered.
+    `factors`: by which the prices of the security were multiplied on a split; old values that differ by nothing else
+    are not kept.
     """
     is_stale = state.as_of is not None and batch.as_of < state.as_of
     is_covered = _membership(spans)
     if stored or spans:
-        new, changed, superseded, forming = _compare(stored, batch, is_covered, is_stale=is_stale)
+        new, changed, superseded, forming = _compare(stored, batch, is_covered, is_stale=is_stale, factors=factors)
     else:
         new, changed, superseded, forming = batch.candles, stored, stored, stored
     dropped = stored[:0] if is_stale else forming.between(batch.seen_till, batch.answered.time_till)
@@ -142,7 +152,12 @@ def reconcile(state: SeriesState, spans: Sequence[Period], stored: CandlePage, b
 
 
 def _compare(
-    stored: CandlePage, batch: Batch, is_covered: Callable[[int], bool], *, is_stale: bool
+    stored: CandlePage,
+    batch: Batch,
+    is_covered: Callable[[int], bool],
+    *,
+    is_stale: bool,
+    factors: Sequence[float],
 ) -> tuple[CandlePage, CandlePage, CandlePage, CandlePage]:
     """Return what is new, changed and superseded, and the stored forming candles that the answer lacks."""
     old = {row[0]: row for row in stored.rows}
@@ -155,7 +170,7 @@ def _compare(
             new.append(row)
         elif before != row and row[7] >= before[7]:  # a final candle never forms again (I5)
             changed.append(row)
-            if before[7]:
+            if before[7] and not is_rescaled(before, row, factors):
                 superseded.append(before)
     forming = [row for row in old.values() if not row[7]]
     new_page, changed_page, superseded_page, forming_page = (

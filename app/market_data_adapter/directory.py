@@ -60,12 +60,12 @@ class MoexDirectory:
         return cards
 
     async def splits(self) -> Listed[ListedSplit]:
-        splits, _ = await self._client.get(_SPLITS, _NO_META, parse_splits)
-        return splits
+        splits, given_at = await self._client.get(_SPLITS, _NO_META, parse_splits)
+        return replace(splits, given_at=given_at)
 
     async def renames(self) -> Listed[Rename]:
-        renames, _ = await self._client.get(_RENAMES, _NO_META, parse_renames)
-        return renames
+        renames, given_at = await self._client.get(_RENAMES, _NO_META, parse_renames)
+        return replace(renames, given_at=given_at)
 
     async def card(self, security: Security, /) -> SecurityCard:
         """Look a security up; SecurityNotFoundError names its other boards, or the nearest tickers."""

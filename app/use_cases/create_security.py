@@ -9,6 +9,7 @@ from app.core.entities import Security, SecurityCard, Series, SeriesState, Timef
 from app.core.errors import InputError, SeriesNotFoundError
 from app.core.market_data import IMarketDataAdapter
 from app.core.repository import IStorage, IUnitOfWork
+from app.use_cases.record_splits import record_listed
 
 Since = Timestamp | Literal["all"]
 """A moment, or "all": from the first candle the exchange has."""
@@ -46,6 +47,7 @@ async def create_security(
         for timeframe, moment in moments.items():
             series = Series(card.security, timeframe)
             await uow.series.add([await _followed(uow, series, moment, first.get(timeframe))])
+        await record_listed(uow, card)
         states = [state async for state in uow.series.filter_by_security(card.security).filter_followed()]
     return FollowedSecurity(card, shortest_first(states), is_new)
 

@@ -22,7 +22,6 @@ def upgrade() -> None:
         sa.Column("ticker", CODE, nullable=False),
         sa.Column("day", sa.Date(), nullable=False),
         sa.Column("factor", sa.Double(), nullable=False),
-        sa.Column("seen_at", INSTANT),
         sa.PrimaryKeyConstraint("ticker", "day", name="pk_listed_split"),
         sa.CheckConstraint(f"factor > 0 AND factor <= {MAX_DOUBLE}", name=op.f("ck_listed_split_factor_is_positive")),
     )

@@ -13,7 +13,7 @@ from app.tests.builders import GAZP, GAZP_M1, SBER, SBER_M1, T0, a_card, follow,
 FIRST = Split(SBER, date(2024, 1, 16), 10.0, T0)
 SECOND = Split(SBER, date(2025, 3, 27), 1 / 5000, minute(1))
 OTHER = Split(GAZP, date(2024, 5, 2), 2.0, T0)
-LISTED = ListedSplit("SBER", date(2024, 1, 16), 10.0, T0)
+LISTED = ListedSplit("SBER", date(2024, 1, 16), 10.0)
 
 
 async def test_splits_come_back_by_security_and_day(storage: IStorage) -> None:
@@ -63,7 +63,7 @@ async def test_a_split_needs_its_security_and_keeps_it(storage: IStorage) -> Non
 
 
 async def test_listed_splits_need_no_security_and_are_found_by_ticker(storage: IStorage) -> None:
-    listed = [replace(LISTED, ticker="FIXGMKN", seen_at=None), LISTED, replace(LISTED, day=date(2020, 1, 1))]
+    listed = [replace(LISTED, ticker="FIXGMKN"), LISTED, replace(LISTED, day=date(2020, 1, 1))]
     async with storage.begin() as writer:
         await writer.listed_splits.add(listed)
         await writer.listed_splits.add([replace(LISTED, factor=7.0)])
