@@ -77,6 +77,9 @@ class Lineage:
     moves: Sequence[BoardMove] = ()
 
 
+NO_LINEAGE = Lineage()
+
+
 def factors_of(splits: Iterable[Split], moment: Timestamp) -> tuple[float, ...]:
     """Return by what a price that begins at the moment may have been multiplied: by 1 / factor of each later split.
 
@@ -89,25 +92,36 @@ def factors_of(splits: Iterable[Split], moment: Timestamp) -> tuple[float, ...]:
     return tuple(sorted(found - {1.0}))
 
 
-def lineage_of(card: SecurityCard, renames: Iterable[Rename], moves: Iterable[BoardMove]) -> Lineage:
-    """Find out of all renames and moves those of a security.
+class Chains:
+    """All renames and moves that are known, ready to be asked often."""
 
-    A ticker that is given to somebody else later means another security: what happened to the ticker before it was
-    listed, or after it was gone, is not told of.
-    """
-    known = sorted((rename for rename in renames if not rename.is_merger), key=lambda rename: rename.day)
-    ticker, begin, end = card.security.ticker, card.history_from, None if card.is_traded else card.history_till
-    later = [each for each in known if each.old == ticker and (begin is None or begin < each.day)]
-    return Lineage(
-        _names_before(ticker, known, end),
-        later[-1] if later else None,
-        tuple(sorted((move for move in moves if move.ticker == ticker), key=lambda move: move.day)),
-    )
+    def __init__(self, renames: Iterable[Rename], moves: Iterable[BoardMove]) -> None:
+        """Sort them by what they are asked by."""
+        self._to: dict[str, list[Rename]] = {}
+        self._from: dict[str, list[Rename]] = {}
+        self._moves: dict[str, list[BoardMove]] = {}
+        for rename in sorted(renames, key=lambda rename: rename.day):
+            if not rename.is_merger:
+                self._to.setdefault(rename.new, []).append(rename)
+                self._from.setdefault(rename.old, []).append(rename)
+        for move in sorted(moves, key=lambda move: move.day):
+            self._moves.setdefault(move.ticker, []).append(move)
 
+    def of(self, card: SecurityCard) -> Lineage:
+        """Return those of a security.
 
-def _names_before(ticker: str, known: Sequence[Rename], end: date | None) -> tuple[Rename, ...]:
-    """Walk back from name to name; every step goes back in time, so that it ends."""
-    before = [each for each in known if each.new == ticker and (end is None or each.day <= end)]
-    if not before:
-        return ()
-    return before[-1], *_names_before(before[-1].old, known, before[-1].day - timedelta(days=1))
+        A ticker that is given to somebody else later means another security: what happened to the ticker before this
+        one was listed, or after it was gone, is not told of.
+        """
+        ticker, begin = card.security.ticker, card.history_from
+        later = [each for each in self._from.get(ticker, ()) if begin is None or begin < each.day]
+        end = None if card.is_traded else card.history_till
+        moves = tuple(self._moves.get(ticker, ()))
+        return Lineage(self._names_before(ticker, end), later[-1] if later else None, moves)
+
+    def _names_before(self, ticker: str, end: date | None) -> tuple[Rename, ...]:
+        """Walk back from name to name; every step goes back in time, so that it ends."""
+        before = [each for each in self._to.get(ticker, ()) if end is None or each.day <= end]
+        if not before:
+            return ()
+        return before[-1], *self._names_before(before[-1].old, before[-1].day - timedelta(days=1))

@@ -5,15 +5,19 @@ from datetime import date
 
 import pytest
 
-from app.core.corporate_actions import BoardMove, Lineage, Rename, Split, factors_of, lineage_of
+from app.core.corporate_actions import BoardMove, Chains, Lineage, Rename, Split, factors_of
 from app.core.date_time import Timestamp
-from app.core.entities import Security
+from app.core.entities import Security, SecurityCard
 from app.tests.builders import SBER, T0, a_card
 
 TCSG = Rename("TCSG", "T", date(2024, 11, 28))
 BEFORE = Rename("TCS", "TCSG", date(2020, 1, 10))
 MERGED = Rename("HYDR-041D", "HYDR", date(2014, 7, 14))
 T = replace(a_card(Security("T", "TQBR")), history_from=date(2024, 11, 28))
+
+
+def lineage_of(card: SecurityCard, renames: list[Rename], moves: list[BoardMove]) -> Lineage:
+    return Chains(renames, moves).of(card)
 
 
 def a_split(day: date, factor: float) -> Split:

@@ -144,10 +144,17 @@ class FakeDirectory:
         return Listed((Rename("SBER03", "SBER", date(2011, 11, 21)),))
 
 
-def a_client(storage: IStorage, *, adapter: FakeAdapter | None = None, clock: FakeClock | None = None) -> Client:
+def a_client(
+    storage: IStorage,
+    *,
+    adapter: FakeAdapter | None = None,
+    clock: FakeClock | None = None,
+    directory: FakeDirectory | None = None,
+) -> Client:
     adapter, clock = adapter or FakeAdapter(), clock or FakeClock()
     loader = MarketDataLoader(storage, adapter, clock, rules=Rules(adapter.delay), workers=1)
-    service = Service(Settings(_env_file=None, source_name="fake"), storage, adapter, loader, clock, FakeDirectory())
+    settings = Settings(_env_file=None, source_name="fake")
+    service = Service(settings, storage, adapter, loader, clock, directory or FakeDirectory())
     return Client(create_app(service=service))
 
 

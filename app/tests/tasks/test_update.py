@@ -39,12 +39,12 @@ async def queued(url: str) -> list[tuple[str, list[str]]]:
     return sorted((message["task_name"], message["args"]) for message in messages)
 
 
-async def test_an_update_queues_one_task_for_each_followed_series_and_one_for_the_reference(
+async def test_an_update_queues_one_task_for_each_followed_series_and_those_for_lists(
     redis_url: str, broker: StreamBroker, followed: Service
 ) -> None:
     await update_candles(followed, Context(MESSAGE, broker))
 
-    assert await queued(redis_url) == [("refresh_reference", []), *UPDATES_OF_THREE]
+    assert await queued(redis_url) == [("record_splits", []), ("refresh_reference", []), *UPDATES_OF_THREE]
 
 
 async def test_five_updates_without_a_worker_queue_each_series_once(
@@ -54,4 +54,6 @@ async def test_five_updates_without_a_worker_queue_each_series_once(
         await kick_update(broker)
         await update_candles(followed, Context(MESSAGE, broker))
 
-    assert await queued(redis_url) == [("refresh_reference", []), ("update_candles", []), *UPDATES_OF_THREE]
+    assert await queued(redis_url) == [
+        ("record_splits", []), ("refresh_reference", []), ("update_candles", []), *UPDATES_OF_THREE,
+    ]  # fmt: skip
