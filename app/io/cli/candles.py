@@ -121,7 +121,8 @@ def spans(
 ) -> None:
     """Show what is covered, and what is missing and why.
 
-    not_loaded: update-candles will load it. in_progress: too fresh to be final, or not settled yet.
+    not_loaded: update-candles will load it. in_progress: too fresh to be final, not settled yet,
+    or read again since the share was split.
     """
     security = parse_security(ticker, board)
     found = run(lambda service: get_spans.get_spans(service.storage, service.clock, security, timeframe=timeframe))

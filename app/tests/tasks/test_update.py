@@ -1,15 +1,20 @@
 import json
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
 import redis.asyncio
+import structlog
 from taskiq import Context, TaskiqMessage
 
 from app.bootstrap import Service
+from app.simulator.fault_kinds import Split
+from app.simulator.faults import Match
+from app.simulator.server import Simulator
 from app.tasks.stream_broker import StreamBroker
-from app.tasks.update import kick_update, update_candles
-from app.tests.builders import GAZP_M1, SBER_D1, SBER_M1, follow
+from app.tasks.update import kick_update, look_for_splits, refresh, update_candles
+from app.tests.builders import GAZP_M1, SBER, SBER_D1, SBER_M1, follow
 
 MESSAGE = TaskiqMessage(task_id="update_candles", task_name="update_candles", labels={}, args=[], kwargs={})
 UPDATES_OF_THREE = [
@@ -45,6 +50,31 @@ async def test_an_update_queues_one_task_for_each_followed_series_and_those_for_
     await update_candles(followed, Context(MESSAGE, broker))
 
     assert await queued(redis_url) == [("record_splits", []), ("refresh_reference", []), *UPDATES_OF_THREE]
+
+
+async def test_the_tasks_for_lists_read_them_once_in_their_time(followed: Service, simulator: Simulator) -> None:
+    simulator.faults.add(Split(match=Match(ticker="SBER"), date="2024-01-09", factor=0.1))
+    for minutes in (0, 30, 30, 23 * 60):
+        simulator.clock.advance(timedelta(minutes=minutes))
+        await look_for_splits(followed)
+        await refresh(followed)
+
+    paths = [request.path.rpartition("/")[2] for request in simulator.requests]
+    assert (paths.count("splits.json"), paths.count("changeover.json")) == (3, 2)
+    async with followed.storage.read() as uow:
+        assert [(split.security, split.factor) async for split in uow.splits] == [(SBER, 10.0)]
+        assert await uow.renames.count() > 0
+
+
+async def test_bad_rows_of_a_list_are_told_once_with_the_first(followed: Service, simulator: Simulator) -> None:
+    simulator.faults.add(Split(match=Match(ticker="SBER"), date="soon", factor=0.1))
+
+    with structlog.testing.capture_logs() as logs:
+        await look_for_splits(followed)
+
+    [told] = [log for log in logs if log["event"] == "rows of a list make no sense"]
+    assert (told["list"], told["count"]) == ("splits", 1)
+    assert "soon" in told["first"]
 
 
 async def test_five_updates_without_a_worker_queue_each_series_once(

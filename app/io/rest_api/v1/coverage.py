@@ -28,7 +28,8 @@ class MissingSpan(Span):
 
     reason: GapReason = Field(
         GapReason.NOT_LOADED,
-        description="`not_loaded`: not read from the exchange yet. `in_progress`: its bars are not final there yet",
+        description="`not_loaded`: not read from the exchange yet. `in_progress`: its bars are not final there yet, "
+        "or are read again since the share was split",
     )
 
 
