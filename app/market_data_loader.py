@@ -5,14 +5,23 @@ from contextlib import suppress
 from dataclasses import replace
 
 from app.core.calendar import TradingCalendar
+from app.core.corporate_actions import factors_of
 from app.core.date_time import Timestamp
 from app.core.entities import CandleSpan, QuarantinedRow, Security, SecurityCard, Series
-from app.core.errors import CandleServiceError, SeriesNotFoundError, SourceError, StorageBusyError, StorageError
+from app.core.errors import (
+    CandleServiceError,
+    SeriesNotFoundError,
+    SourceError,
+    SourceShiftError,
+    StorageBusyError,
+    StorageError,
+)
 from app.core.market_data import IClock, ILoadProgress, IMarketDataAdapter, LoadOutcome, LoadStep, Wish
 from app.core.pipeline import pump
 from app.core.reconciliation import CORRECTED, WITHDRAWN, Batch, Changes, Rules, reconcile, retry_at
 from app.core.repository import IStorage, IUnitOfWork, read_calendar
 from app.core.spans import Period, gaps, subtract
+from app.core.staleness import freshened
 from app.market_data_windows import Window, cut, known_from
 
 _TRIES = 3
@@ -152,13 +161,24 @@ async def _write_once(storage: IStorage, batch: Batch) -> Changes:
         candles = uow.candles.filter_by_series(batch.series)
         inside = candles.filter_by_timestamp_gte(period.time_from).filter_by_timestamp_lt(period.time_till)
         known = {row.begin: row async for row in uow.quarantine.filter_by_series(batch.series)}
-        stored = await inside.page(batch.series)
-        changes = reconcile(state, spans, stored, batch, quarantined=[*known.values()])
+        stored, factors = await inside.page(batch.series), await _factors(uow, batch)
+        changes = reconcile(state, spans, stored, batch, quarantined=[*known.values()], factors=factors)
         await _apply(uow, batch, changes)
         await _quarantine(uow, batch, changes, known, subtract([*spans, *changes.covered], changes.uncovered))
-        if changes.state != state:
-            await uow.series.add([changes.state])
+        written = await freshened(uow, changes.state)
+        if written != state:
+            await uow.series.add([written])
     return changes
+
+
+async def _factors(uow: IUnitOfWork, batch: Batch) -> Sequence[float]:
+    """Return by what splits may have multiplied stored prices; SourceShiftError if one was seen after the answer."""
+    security, timeframe = batch.series.security, batch.series.timeframe
+    splits = [split async for split in uow.splits.filter_by_security(security)]
+    for split in splits:
+        if batch.as_of < split.seen_at and batch.period.time_from < timeframe.ceil(split.begin):
+            raise SourceShiftError(f"{batch.series}: the split of {split.day} was seen after this was read")
+    return factors_of(splits, batch.answered.time_from)
 
 
 async def _apply(uow: IUnitOfWork, batch: Batch, changes: Changes) -> None:

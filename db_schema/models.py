@@ -150,6 +150,7 @@ class Series(Base):
     failed_at: Mapped[Timestamp | None]
     failure: Mapped[str | None]
     reread_at: Mapped[Timestamp | None]
+    stale_before: Mapped[Timestamp | None]
 
 
 def _sane_prices() -> tuple[SchemaItem, ...]:
@@ -264,6 +265,47 @@ class Split(Base):
     security_id: Mapped[int] = mapped_column(ForeignKey("security.id"), primary_key=True, autoincrement=False)
     day: Mapped[date] = mapped_column("date", primary_key=True)
     factor: Mapped[float]
+    seen_at: Mapped[Timestamp]
+
+
+class ListedSplit(Base):
+    """The same as the exchange lists it: of a ticker, followed or not."""
+
+    __tablename__ = "listed_split"
+    __table_args__ = (CheckConstraint(f"factor > 0 AND factor <= {MAX_DOUBLE}", "factor_is_positive"),)
+
+    ticker: Mapped[str] = mapped_column(Code, primary_key=True)
+    day: Mapped[date] = mapped_column(primary_key=True)
+    factor: Mapped[float]
+
+
+class Rename(Base):
+    """From this Moscow day a share had another ticker."""
+
+    __tablename__ = "rename"
+
+    old: Mapped[str] = mapped_column(Code, primary_key=True)
+    day: Mapped[date] = mapped_column(primary_key=True)
+    new: Mapped[str] = mapped_column(Code)
+
+
+class BoardMove(Base):
+    """From this Moscow day a ticker traded on another board."""
+
+    __tablename__ = "board_move"
+
+    ticker: Mapped[str] = mapped_column(Code, primary_key=True)
+    day: Mapped[date] = mapped_column(primary_key=True)
+    from_board: Mapped[str] = mapped_column(Code)
+    to_board: Mapped[str] = mapped_column(Code)
+
+
+class Look(Base):
+    """When a list of the exchange was read last and all of it taken notice of."""
+
+    __tablename__ = "look"
+
+    name: Mapped[str] = mapped_column(Code, primary_key=True)
     seen_at: Mapped[Timestamp]
 
 

@@ -282,6 +282,8 @@ class SeriesState:
     `first_candle`: the exchange has none before it; None as long as it has none at all, or was not asked.
     `failed_at`, `failure`: when the last load ended early and why; None since one went well.
     `reread_at`: when the last days were last read again although they were covered.
+    `stale_before`: final candles that begin before it and are not covered have the prices of before a split, and are
+    not shown; None when there are none.
     """
 
     series: Series
@@ -294,3 +296,4 @@ class SeriesState:
     failed_at: Timestamp | None = None
     failure: str | None = None
     reread_at: Timestamp | None = None
+    stale_before: Timestamp | None = None

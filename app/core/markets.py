@@ -2,10 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
+from app.core.corporate_actions import ListedSplit, Rename
 from app.core.date_time import Timestamp
 from app.core.entities import SecurityCard
+
+Row = TypeVar("Row")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,18 @@ class FoundSecurity:
     is_traded: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class Listed(Generic[Row]):
+    """A list of the exchange, and when it gave it, by its own clock.
+
+    `skipped` says of each row that makes no sense what is wrong with it.
+    """
+
+    rows: Sequence[Row]
+    skipped: Sequence[str] = ()
+    given_at: Timestamp | None = None
+
+
 class IDirectory(Protocol):
     """What the exchange tells of itself. Any failure of it is raised as SourceError."""
 
@@ -56,6 +71,12 @@ class IDirectory(Protocol):
 
     async def listed(self, board: Board, /) -> Sequence[SecurityCard]:
         """Return what is listed on a board now; these cards tell no more than a list does."""
+
+    async def splits(self) -> Listed[ListedSplit]:
+        """Return the splits of shares and funds, those to come too; of one ticker and day one."""
+
+    async def renames(self) -> Listed[Rename]:
+        """Return which tickers of shares were replaced."""
 
 
 WELL_KNOWN = {

@@ -7,10 +7,12 @@ slice raises TypeError ("filter first, slice last"). Iteration is in the order o
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Protocol, Self, TypeVar
 
 from app.core.calendar import CalendarDay, TradingCalendar
+from app.core.corporate_actions import BoardMove, ListedSplit, Rename, Split
 from app.core.date_time import Timestamp
 from app.core.entities import (
     Candle,
@@ -135,6 +137,26 @@ class IQuarantineRepository(IRepository[QuarantinedRow], Protocol):
     def filter_by_series(self, series: Series, /) -> Self: ...
 
 
+class ISplitRepository(IRepository[Split], Protocol):
+    """Splits that the store took notice of, by security and day."""
+
+    def filter_by_security(self, security: Security, /) -> Self: ...
+
+
+class IListedSplitRepository(IRepository[ListedSplit], Protocol):
+    """Splits as the exchange lists them, by ticker and day."""
+
+    def filter_by_ticker(self, ticker: str, /) -> Self: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """When a list of the exchange, known by a name of ours, was read last and all of it taken notice of."""
+
+    name: str
+    seen_at: Timestamp
+
+
 class IUnitOfWork(Protocol):
     """One transaction: leaving it commits, an exception rolls back."""
 
@@ -154,6 +176,21 @@ class IUnitOfWork(Protocol):
     def revisions(self) -> IRevisionRepository: ...
     @property
     def quarantine(self) -> IQuarantineRepository: ...
+    @property
+    def splits(self) -> ISplitRepository: ...
+    @property
+    def listed_splits(self) -> IListedSplitRepository: ...
+    @property
+    def renames(self) -> IRepository[Rename]:
+        """Renames by old ticker and day."""
+
+    @property
+    def board_moves(self) -> IRepository[BoardMove]:
+        """Moves from board to board by ticker and day."""
+
+    @property
+    def looks(self) -> IRepository[Look]:
+        """Looks by name."""
 
     async def claim_source(self, source: str, /) -> None:
         """Record which source fills this store; SourceMismatchError, naming both, if another one did before.

@@ -5,10 +5,12 @@ from dataclasses import replace
 from difflib import SequenceMatcher
 from urllib.parse import quote
 
+from app.core.corporate_actions import ListedSplit, Rename
 from app.core.entities import Security, SecurityCard
 from app.core.errors import SecurityNotFoundError
-from app.core.markets import Board, FoundSecurity
+from app.core.markets import Board, FoundSecurity, Listed
 from app.market_data_adapter.iss import IssClient
+from app.market_data_adapter.parsing_actions import parse_renames, parse_splits
 from app.market_data_adapter.parsing_reference import (
     parse_boards,
     parse_cards,
@@ -22,6 +24,9 @@ SEARCH_ROWS = 100
 
 _INDEX = {"iss.meta": "off", "iss.only": "engines,markets,boards,boardgroups"}
 _LIST = {"iss.meta": "off", "iss.only": "securities"}
+_NO_META = {"iss.meta": "off"}
+_SPLITS = "/iss/statistics/engines/stock/splits.json"
+_RENAMES = "/iss/history/engines/stock/markets/shares/securities/changeover.json"
 _NEAREST = 5
 _SHORTEST_SEARCH = 3  # what shorter texts find has nothing to do with them
 
@@ -54,6 +59,14 @@ class MoexDirectory:
         cards, _ = await self._client.get(path, _LIST, lambda body: parse_listed(body, board))
         return cards
 
+    async def splits(self) -> Listed[ListedSplit]:
+        splits, given_at = await self._client.get(_SPLITS, _NO_META, parse_splits)
+        return replace(splits, given_at=given_at)
+
+    async def renames(self) -> Listed[Rename]:
+        renames, given_at = await self._client.get(_RENAMES, _NO_META, parse_renames)
+        return replace(renames, given_at=given_at)
+
     async def card(self, security: Security, /) -> SecurityCard:
         """Look a security up; SecurityNotFoundError names its other boards, or the nearest tickers."""
         cards = await self._cards(security.ticker)
@@ -81,7 +94,7 @@ class MoexDirectory:
 
     async def _described(self, ticker: str, secid: str) -> list[SecurityCard]:
         cards, _ = await self._client.get(
-            f"/iss/securities/{quote(secid)}.json", {"iss.meta": "off"}, lambda body: parse_cards(body, ticker)
+            f"/iss/securities/{quote(secid)}.json", _NO_META, lambda body: parse_cards(body, ticker)
         )
         return cards
 

@@ -8,6 +8,7 @@ from datetime import date
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from app.core.calendar import CalendarDay
+from app.core.corporate_actions import BoardMove, ListedSplit, Rename, Split
 from app.core.date_time import Timestamp
 from app.core.entities import (
     Candle,
@@ -23,6 +24,7 @@ from app.core.entities import (
 from app.core.errors import StorageBusyError, StorageError
 from app.core.markets import Board
 from app.core.pages import CandlePage
+from app.core.repository import Look
 from app.core.spans import Period, merge, subtract
 from app.repository import refusals
 from app.repository.windows import WHOLE, Window
@@ -30,7 +32,10 @@ from app.repository.windows import WHOLE, Window
 Entity = TypeVar("Entity")
 Key = tuple[Any, ...]
 Rows = dict[Key, Any]
-_NAMES = ("securities", "series", "candles", "spans", "revisions", "quarantine", "boards", "calendar")
+_NAMES = (
+    "securities", "series", "candles", "spans", "revisions", "quarantine", "boards", "calendar", "splits",
+    "listed_splits", "renames", "board_moves", "looks",
+)  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -58,6 +63,11 @@ class _Transaction:
         for one in sorted(set(series)):
             if _series_key(one) not in self.tables.rows["series"]:
                 raise refusals.unknown_series(one)
+
+    def require_securities(self, securities: Iterable[Security]) -> None:
+        for security in sorted(set(securities)):
+            if _security_key(security) not in self.tables.rows["securities"]:
+                raise refusals.unknown_security(security)
 
     def fail(self, message: str) -> StorageError:
         """Spoil the transaction, as a refused statement does in a database."""
@@ -187,6 +197,9 @@ class MemorySecurityRepository(_Collection[SecurityCard]):
         for state in self._transaction.tables.rows["series"].values():
             if _security_key(state.series.security) in keys:
                 raise self._transaction.fail(f"{state.series.security} has series")
+        for split in self._transaction.tables.rows["splits"].values():
+            if _security_key(split.security) in keys:
+                raise self._transaction.fail(f"{split.security} has splits")
 
 
 @dataclass(frozen=True)
@@ -218,9 +231,7 @@ class MemorySeriesRepository(_Collection[SeriesState]):
         return await replace(self, _keeps=()).get(series)
 
     def _require_parents(self, items: Iterable[SeriesState]) -> None:
-        for security in sorted({state.series.security for state in items}):
-            if _security_key(security) not in self._transaction.tables.rows["securities"]:
-                raise refusals.unknown_security(security)
+        self._transaction.require_securities(state.series.security for state in items)
 
     def _require_childless(self, keys: set[Key]) -> None:
         for name in ("candles", "spans", "revisions", "quarantine"):
@@ -347,6 +358,65 @@ class MemoryQuarantineRepository(_OfSeries[QuarantinedRow]):
         return (*_series_key(item.series), item.begin)
 
 
+@dataclass(frozen=True)
+class MemorySplitRepository(_Collection[Split]):
+    """Splits by security and day."""
+
+    table = "splits"
+
+    def _key(self, item: Split) -> Key:
+        return (*_security_key(item.security), item.day)
+
+    def filter_by_security(self, security: Security, /) -> Self:
+        return self._where(lambda split: split.security == security)
+
+    def _require_parents(self, items: Iterable[Split]) -> None:
+        self._transaction.require_securities(split.security for split in items)
+
+
+@dataclass(frozen=True)
+class MemoryListedSplitRepository(_Collection[ListedSplit]):
+    """Splits as the exchange lists them, by ticker and day."""
+
+    table = "listed_splits"
+
+    def _key(self, item: ListedSplit) -> Key:
+        return (item.ticker, item.day)
+
+    def filter_by_ticker(self, ticker: str, /) -> Self:
+        return self._where(lambda split: split.ticker == ticker)
+
+
+@dataclass(frozen=True)
+class MemoryRenameRepository(_Collection[Rename]):
+    """Renames by old ticker and day."""
+
+    table = "renames"
+
+    def _key(self, item: Rename) -> Key:
+        return (item.old, item.day)
+
+
+@dataclass(frozen=True)
+class MemoryBoardMoveRepository(_Collection[BoardMove]):
+    """Moves from board to board by ticker and day."""
+
+    table = "board_moves"
+
+    def _key(self, item: BoardMove) -> Key:
+        return (item.ticker, item.day)
+
+
+@dataclass(frozen=True)
+class MemoryLookRepository(_Collection[Look]):
+    """Looks by what was read."""
+
+    table = "looks"
+
+    def _key(self, item: Look) -> Key:
+        return (item.name,)
+
+
 @dataclass(frozen=True, slots=True)
 class MemoryUnitOfWork:
     """The repositories of one transaction."""
@@ -359,6 +429,11 @@ class MemoryUnitOfWork:
     spans: MemorySpanRepository
     revisions: MemoryRevisionRepository
     quarantine: MemoryQuarantineRepository
+    splits: MemorySplitRepository
+    listed_splits: MemoryListedSplitRepository
+    renames: MemoryRenameRepository
+    board_moves: MemoryBoardMoveRepository
+    looks: MemoryLookRepository
     _transaction: _Transaction
 
     @classmethod
@@ -373,6 +448,11 @@ class MemoryUnitOfWork:
             MemorySpanRepository(transaction),
             MemoryRevisionRepository(transaction),
             MemoryQuarantineRepository(transaction),
+            MemorySplitRepository(transaction),
+            MemoryListedSplitRepository(transaction),
+            MemoryRenameRepository(transaction),
+            MemoryBoardMoveRepository(transaction),
+            MemoryLookRepository(transaction),
             transaction,
         )
 

@@ -134,7 +134,7 @@ _LONG_HOURS_FROM = date(2025, 1, 27)
 LISTINGS = (
     Listing(
         "SBER", TQBR, "Сбербанк России ПАО ао", "Сбербанк", SHARE, "RU0009029540", 2, 10, 160.0, turnover=2000,
-        long_hours_from=_LONG_HOURS_FROM,
+        long_hours_from=_LONG_HOURS_FROM, formerly="SBER03",
     ),
     Listing(
         "SBER", SMAL, "Сбербанк России ПАО ао", "Сбербанк", SHARE, "RU0009029540", 2, 1, 160.0, is_primary=False,

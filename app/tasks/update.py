@@ -3,6 +3,8 @@
 A task's id says what it does, and the brokers refuse one that still waits or runs; so ticks do not pile up.
 """
 
+from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import timedelta
 
 import structlog
@@ -13,6 +15,8 @@ from app.core.entities import Security, Series, Timeframe
 from app.core.market_data import LoadOutcome
 from app.use_cases import refresh_calendar as calendars
 from app.use_cases.list_securities import list_securities
+from app.use_cases.record_renames import record_renames
+from app.use_cases.record_splits import record_splits
 from app.use_cases.refresh_reference import refresh_reference
 from app.use_cases.reread_candles import reread_candles
 from app.use_cases.update_candles import update_candles as load_what_is_missing
@@ -30,8 +34,9 @@ async def kick_update(broker: AsyncBroker) -> None:
 
 @async_shared_broker.task("update_candles")
 async def update_candles(service: Service = _SERVICE, context: Context = _CONTEXT) -> None:
-    """Kick one task for each followed series, and those that see whether the day's look at the exchange is due."""
+    """Kick one task for each followed series, and those that see whether a look at lists of the exchange is due."""
     await refresh_calendar.kicker().with_broker(context.broker).with_task_id("refresh_calendar").kiq()
+    await look_for_splits.kicker().with_broker(context.broker).with_task_id("record_splits").kiq()
     followed = [state.series for security in await list_securities(service.storage) for state in security.series]
     for series in followed:
         await _kick_series(context.broker, series)
@@ -45,6 +50,18 @@ async def refresh(service: Service = _SERVICE) -> None:
     found = await refresh_reference(service.storage, service.adapter, service.directory, service.clock, every=_A_DAY)
     for security, error in found.failures.items():
         _log.warning("the card stays as it was", security=str(security), error=str(error))
+    for move in found.moves:
+        _log.warning("trades on another board now", **asdict(move))
+    _log_skipped(await record_renames(service.storage, service.directory, service.clock), "renames")
+
+
+@async_shared_broker.task("record_splits")
+async def look_for_splits(service: Service = _SERVICE) -> None:
+    """Read which shares were split, once an hour; what is stored of such a share is read again by the next updates."""
+    found = await record_splits(service.storage, service.directory, service.clock)
+    for split in found.splits:
+        _log.warning("a share was split", security=str(split.security), day=str(split.day), factor=split.factor)
+    _log_skipped(found.skipped, "splits")
 
 
 @async_shared_broker.task("refresh_calendar")
@@ -81,6 +98,11 @@ def _log_oddities(series: str, outcome: LoadOutcome) -> None:
     }
     if counts := {name: sum(of_series.values()) for name, of_series in found.items() if of_series}:
         _log.warning("the exchange contradicted itself", series=series, **counts)
+
+
+def _log_skipped(rows: Sequence[str], of: str) -> None:
+    if rows:
+        _log.info("rows of a list make no sense", list=of, count=len(rows), first=rows[0])
 
 
 async def _kick_series(broker: AsyncBroker, series: Series) -> None:

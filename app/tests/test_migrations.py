@@ -65,7 +65,7 @@ async def test_the_checks_of_the_models_are_there_by_name(empty_database_url: st
 
     checks = {c.name for t in Base.metadata.tables.values() for c in t.constraints if isinstance(c, CheckConstraint)}
     assert found == checks
-    assert len(checks) == 14
+    assert len(checks) == 15
 
 
 async def test_overlapping_spans_are_excluded_by_name(empty_postgresql_url: str) -> None:

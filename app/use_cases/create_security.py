@@ -4,11 +4,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from app.core.corporate_actions import NO_LINEAGE, Lineage
 from app.core.date_time import Timestamp
 from app.core.entities import Security, SecurityCard, Series, SeriesState, Timeframe
 from app.core.errors import InputError, SeriesNotFoundError
 from app.core.market_data import IMarketDataAdapter
 from app.core.repository import IStorage, IUnitOfWork
+from app.use_cases.record_renames import lineage
+from app.use_cases.record_splits import record_listed
 
 Since = Timestamp | Literal["all"]
 """A moment, or "all": from the first candle the exchange has."""
@@ -21,6 +24,7 @@ class FollowedSecurity:
     card: SecurityCard
     series: Sequence[SeriesState]
     is_new: bool = False
+    lineage: Lineage = NO_LINEAGE
 
 
 async def create_security(
@@ -46,8 +50,10 @@ async def create_security(
         for timeframe, moment in moments.items():
             series = Series(card.security, timeframe)
             await uow.series.add([await _followed(uow, series, moment, first.get(timeframe))])
+        await record_listed(uow, card)
         states = [state async for state in uow.series.filter_by_security(card.security).filter_followed()]
-    return FollowedSecurity(card, shortest_first(states), is_new)
+        names = await lineage(uow, card)
+    return FollowedSecurity(card, shortest_first(states), is_new, names)
 
 
 def shortest_first(states: Iterable[SeriesState]) -> list[SeriesState]:

@@ -96,7 +96,9 @@ def _closed(gap: Period, state: SeriesState, calendar: TradingCalendar) -> _Know
 
 
 def _asked(state: SeriesState) -> Iterator[_Known]:
-    """Tell what came of asking: the last time it failed, or the answer went so far."""
+    """Tell what came of asking: all is read again since a split, it failed the last time, the answer went so far."""
+    if state.stale_before and state.followed_from:
+        yield _Known(GapReason.IN_PROGRESS, [Period(state.followed_from, state.stale_before)])
     if state.failed_at:
         yield _Known(GapReason.SOURCE_ERROR, [Period(_BEGINNING, state.failed_at)])
     if state.watermark:

@@ -9,6 +9,7 @@ from app.core.errors import InputError, SeriesNotFoundError
 from app.core.pages import CandlePage
 from app.core.repository import IStorage, IUnitOfWork
 from app.core.spans import Period
+from app.core.staleness import shown_parts
 from app.use_cases.explain_gaps import Gap, coverage_gaps, widened
 from app.use_cases.roll_up_candles import read_derived
 
@@ -64,9 +65,12 @@ async def get_candles(
     window = period if part is None else period & part
     most = None if limit is None else limit + 1
     async with storage.read() as uow:
-        coverage = await _coverage(uow, series, period)
-        read = read_derived if series.timeframe.is_derived else _read
-        page = await read(uow, series, window, limit=most, newest_first=newest_first)
+        state = await state_of(uow, series)
+        coverage = await _coverage(uow, state, series, period)
+        if series.timeframe.is_derived:
+            page = await read_derived(uow, series, window, limit=most, newest_first=newest_first)
+        else:
+            page = await _read(uow, state, window, limit=most, newest_first=newest_first)
     has_more = limit is not None and len(page) > limit
     if has_more:
         page = page[-limit:] if newest_first else page[:limit]  # type: ignore[operator]  # has_more implies a limit
@@ -77,7 +81,7 @@ async def get_coverage(storage: IStorage, series: Series, period: Period) -> Cov
     """Say what `get_candles` would of the completeness of a period, without reading its candles. Raises the same."""
     aligned = _aligned(series.timeframe, period.time_from, period.time_till)
     async with storage.read() as uow:
-        return await _coverage(uow, series, aligned)
+        return await _coverage(uow, await state_of(uow, series), series, aligned)
 
 
 async def first_covered(storage: IStorage, series: Series) -> Timestamp:
@@ -100,15 +104,16 @@ async def state_of(uow: IUnitOfWork, series: Series) -> SeriesState:
 
 
 async def _read(
-    uow: IUnitOfWork, series: Series, window: Period, *, limit: int | None, newest_first: bool
+    uow: IUnitOfWork, state: SeriesState, window: Period, *, limit: int | None, newest_first: bool
 ) -> CandlePage:
-    inside = (
-        uow.candles.filter_by_series(series)
-        .filter_by_timestamp_gte(window.time_from)
-        .filter_by_timestamp_lt(window.time_till)
-    )
-    subset = inside.newest_first() if newest_first else inside
-    return await (subset if limit is None else subset[:limit]).page(series)
+    pages, missing = [], limit
+    for part, candles in await shown_parts(uow, state, window, newest_first=newest_first):
+        inside = candles.filter_by_timestamp_gte(part.time_from).filter_by_timestamp_lt(part.time_till)
+        subset = inside.newest_first() if newest_first else inside
+        pages.append(await (subset if missing is None else subset[:missing]).page(state.series))
+        if missing is not None and (missing := missing - len(pages[-1])) <= 0:
+            break
+    return pages[0] if len(pages) == 1 else CandlePage.join(state.series, pages[::-1] if newest_first else pages)
 
 
 def _aligned(timeframe: Timeframe, time_from: Timestamp, time_till: Timestamp) -> Period:
@@ -117,8 +122,7 @@ def _aligned(timeframe: Timeframe, time_from: Timestamp, time_till: Timestamp) -
     return Period(timeframe.ceil(time_from), timeframe.ceil(time_till))
 
 
-async def _coverage(uow: IUnitOfWork, series: Series, period: Period) -> Coverage:
-    state = await state_of(uow, series)
+async def _coverage(uow: IUnitOfWork, state: SeriesState, series: Series, period: Period) -> Coverage:
     if state.followed_from is None and not await uow.spans.filter_by_series(state.series)[:1].count():
         raise _unknown(series)
     missing = await coverage_gaps(uow, state, period)

@@ -4,6 +4,7 @@ from app.core.entities import Security, SeriesState
 from app.core.errors import SecurityNotFoundError
 from app.core.repository import IStorage
 from app.use_cases.create_security import FollowedSecurity, shortest_first
+from app.use_cases.record_renames import chains, lineage
 
 
 async def list_securities(storage: IStorage) -> list[FollowedSecurity]:
@@ -13,8 +14,9 @@ async def list_securities(storage: IStorage) -> list[FollowedSecurity]:
         followed: dict[Security, list[SeriesState]] = {}
         async for state in uow.series.filter_followed():
             followed.setdefault(state.series.security, []).append(state)
+        known = await chains(uow)
     return [
-        FollowedSecurity(cards[security], shortest_first(states))
+        FollowedSecurity(cards[security], shortest_first(states), lineage=known.of(cards[security]))
         for security, states in sorted(followed.items(), key=_by_board)
     ]
 
@@ -24,9 +26,10 @@ async def get_security(storage: IStorage, security: Security) -> FollowedSecurit
     async with storage.read() as uow:
         card = await uow.securities.get(security)
         states = [state async for state in uow.series.filter_by_security(security).filter_followed()]
+        names = await lineage(uow, card)
     if not states:
         raise SecurityNotFoundError(f"{security} is not followed")
-    return FollowedSecurity(card, shortest_first(states))
+    return FollowedSecurity(card, shortest_first(states), lineage=names)
 
 
 def _by_board(item: tuple[Security, list[SeriesState]]) -> tuple[str, str]:

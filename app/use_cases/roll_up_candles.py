@@ -6,9 +6,10 @@ from datetime import timedelta
 from app.core.date_time import Timestamp
 from app.core.entities import CandleSpan, Series, Timeframe
 from app.core.pages import CandlePage
-from app.core.repository import IUnitOfWork
+from app.core.repository import ICandleRepository, IUnitOfWork
 from app.core.resampling import Rollup
 from app.core.spans import Period
+from app.core.staleness import shown_parts
 
 PAGE_ROWS = 20_000
 """Minutes held at a time."""
@@ -55,8 +56,21 @@ async def rolled_pages(
 async def key_pages(
     uow: IUnitOfWork, series: Series, window: Period, *, newest_first: bool = False, page_rows: int = PAGE_ROWS
 ) -> AsyncIterator[CandlePage]:
-    """Read stored candles by pages of their key, the oldest page first or the newest; each is ascending, none empty."""
-    candles = uow.candles.filter_by_series(series)
+    """Read stored candles by pages of their key, the oldest page first or the newest; each is ascending, none empty.
+
+    Candles with the prices of before a split are left out.
+    """
+    if not window:
+        return
+    state = await uow.series.get(series)
+    for part, candles in await shown_parts(uow, state, window, newest_first=newest_first):
+        async for page in _pages(candles, series, part, newest_first=newest_first, page_rows=page_rows):
+            yield page
+
+
+async def _pages(
+    candles: ICandleRepository, series: Series, window: Period, *, newest_first: bool, page_rows: int
+) -> AsyncIterator[CandlePage]:
     is_more = True
     while is_more and window:
         inside = candles.filter_by_timestamp_gte(window.time_from).filter_by_timestamp_lt(window.time_till)

@@ -98,7 +98,8 @@ def _check_state(found: _Findings, state: SeriesState) -> None:
     if state.watermark is not None and (state.as_of is None or state.watermark > state.as_of):
         found.add("I15", "the watermark is later than the answer it came from", state.watermark)
     timeframe = state.series.timeframe
-    for name, moment in (("followed_from", state.followed_from), ("watermark", state.watermark)):
+    for name in ("followed_from", "watermark", "stale_before"):
+        moment = getattr(state, name)
         if moment is not None and timeframe.floor(moment) != moment:
             found.add("I1", f"{name} is not aligned to the timeframe", moment)
 

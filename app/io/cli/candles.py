@@ -8,7 +8,7 @@ import typer
 
 from app.core.date_time import Timestamp
 from app.core.entities import Security, Series, Timeframe
-from app.core.errors import InputError
+from app.core.errors import InputError, SourceError
 from app.core.market_data import LoadOutcome
 from app.io import charts
 from app.io.cli import output
@@ -23,6 +23,7 @@ from app.use_cases import verify as verifying
 from app.use_cases.explain_gaps import Gap, GapReason
 from app.use_cases.get_candles import CandleAnswer
 from app.use_cases.get_spans import SeriesCoverage
+from app.use_cases.record_splits import record_splits
 from app.use_cases.verify import Violation
 
 if TYPE_CHECKING:  # importing it takes longer than `--help` may
@@ -49,8 +50,10 @@ def update_candles(
     end and stops nobody else; the exit code is then 1. Interrupted at any moment, it goes on from there the next time.
     """
     with LoadProgress() as progress:
-        outcome = run(
-            lambda service: updating.update_candles(
+
+        async def update(service: "Service") -> LoadOutcome:
+            await _look_for_splits(service)
+            return await updating.update_candles(
                 service.storage,
                 service.loader,
                 service.clock,
@@ -61,7 +64,8 @@ def update_candles(
                 again=again,
                 progress=progress,
             )
-        )
+
+        outcome = run(update)
     _show_outcome(outcome, progress.series, as_json=as_json)
     if not progress.series and not run(lambda service: list_securities.list_securities(service.storage)):
         output.say("nothing is followed: begin with candles create-security SBER TQBR")
@@ -124,8 +128,8 @@ def spans(
     """Show what is covered, and what is missing and why.
 
     closed: the exchange was. before_listing: it has no candles of that time. no_trades: asked, and nothing came yet.
-    in_progress: too fresh to be final. source_error: the exchange failed, or its row was refused. not_loaded: not asked
-    yet. update-candles loads what can be loaded.
+    in_progress: too fresh to be final, or read again since the share was split. source_error: the exchange failed, or
+    its row was refused. not_loaded: not asked yet. update-candles loads what can be loaded.
     """
     security = parse_security(ticker, board)
     found = run(lambda service: get_spans.get_spans(service.storage, service.clock, security, timeframe=timeframe))
@@ -185,6 +189,17 @@ class _Question:
         return await get_candles.get_candles(
             service.storage, self.series, time_from=begin, time_till=end, limit=self.limit, newest_first=True
         )
+
+
+async def _look_for_splits(service: "Service") -> None:
+    """Once an hour; without the list the update goes on, and says so."""
+    try:
+        recorded = await record_splits(service.storage, service.directory, service.clock)
+    except SourceError as error:
+        output.complain(f"whether a share was split is not known: {error}")
+        return
+    for split in recorded.splits:
+        output.say(f"{split.security} was split on {split.day}: what is stored of before is read again", "yellow")
 
 
 async def _verify(

@@ -1,6 +1,7 @@
 """Which securities are followed."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import date
 from typing import TYPE_CHECKING, Annotated
@@ -8,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from app.core.entities import Security, Timeframe
-from app.core.errors import InputError
+from app.core.errors import InputError, SourceError
+from app.io.chains import chain_object, chain_words
 from app.io.cli import output
 from app.io.cli.many import follow_board
 from app.io.cli.options import AsJson, Board, OnBoard, OptionalTicker, Ticker, Timeframes, Yes
@@ -18,6 +20,7 @@ from app.use_cases import create_security as creation
 from app.use_cases import find_securities, list_securities
 from app.use_cases import remove_security as removal
 from app.use_cases.create_security import FollowedSecurity, Since
+from app.use_cases.record_renames import record_renames
 
 _DAYS = ("listed_from", "listed_till", "history_from", "history_till", "expires")
 
@@ -98,7 +101,8 @@ def find(
 def securities(*, as_json: AsJson = False) -> None:
     """List what is followed.
 
-    Since when, and until when its candles are final: the earliest and the latest of its timeframes.
+    Since when, and until when its candles are final: the earliest and the latest of its timeframes. And how else it was
+    or is named, and where it traded before: candles of other names and boards are never stitched on.
     """
     found = run(lambda service: list_securities.list_securities(service.storage))
     if as_json:
@@ -111,10 +115,11 @@ def securities(*, as_json: AsJson = False) -> None:
             " ".join(state.series.timeframe for state in each.series),
             output.when(min((state.followed_from for state in each.series if state.followed_from), default=None)),
             output.when(max((state.watermark for state in each.series if state.watermark), default=None)),
+            "; ".join(chain_words(each)),
         )
         for each in found
     ]
-    output.show_rows(("security", "name", "timeframes", "since", "final until"), rows)
+    output.show_rows(("security", "name", "timeframes", "since", "final until", "chain"), rows)
     if not found:
         output.say("nothing is followed: begin with candles create-security SBER TQBR")
 
@@ -147,12 +152,16 @@ def _show_followed(followed: FollowedSecurity, *, by_default: bool, as_json: boo
     where = f" ({card.security.board} is its primary board)" if by_default else ""
     state = "followed now" if followed.is_new else "followed already"
     output.say(f"{card.security} {card.name} is {state}{where}")
+    for words in chain_words(followed):
+        output.say(words)
 
 
 async def _follow(
     service: "Service", security: Security | str, timeframes: Sequence[Timeframe], since: Since | None
 ) -> FollowedSecurity:
     wishes = await service.since(timeframes, since)
+    with suppress(SourceError):  # merely to say what it was named before, or is now
+        await record_renames(service.storage, service.directory, service.clock)
     return await creation.create_security(service.storage, service.adapter, security, since=wishes)
 
 
@@ -176,6 +185,7 @@ def _object(followed: FollowedSecurity) -> dict[str, object]:
         "primary_board": card.primary_board,
         "is_traded": card.is_traded,
         **{name: _day(getattr(card, name)) for name in _DAYS},
+        **chain_object(followed),
         "series": [
             {
                 "timeframe": state.series.timeframe,

@@ -66,6 +66,26 @@ def id_of(series: Series) -> ScalarSelect[int]:
     return found.where(_is(series.security)).scalar_subquery()
 
 
+def id_of_security(security: Security) -> ScalarSelect[int]:
+    """Look a security up inside the statement that needs its id."""
+    return select(SECURITY.c.id).where(_is(security)).scalar_subquery()
+
+
+async def security_ids(
+    transaction: Transaction, securities: set[Security], *, is_strict: bool = True
+) -> dict[Security, int]:
+    """Return the ids of those that have a card, or raise SecurityNotFoundError for the first without one."""
+    keys = sorted((s.ticker, s.board) for s in securities)
+    ids: dict[Security, int] = {}
+    for start in range(0, len(keys), _LOOKUP):
+        known = tuple_(SECURITY.c.ticker, SECURITY.c.board).in_(keys[start : start + _LOOKUP])
+        rows = await transaction.rows(select(SECURITY).where(known))
+        ids |= {Security(row.ticker, row.board): row.id for row in rows}
+    for security in sorted(securities - ids.keys()) if is_strict else ():
+        raise refusals.unknown_security(security)
+    return ids
+
+
 def _is(security: Security) -> ColumnElement[bool]:
     return (SECURITY.c.ticker == security.ticker) & (SECURITY.c.board == security.board)
 
@@ -145,7 +165,7 @@ class SqlSeriesRepository(_Catalogue[SeriesState]):
     key = ("security_id", "timeframe")
 
     def filter_by_security(self, security: Security, /) -> Self:
-        return self._where(SERIES.c.security_id == select(SECURITY.c.id).where(_is(security)).scalar_subquery())
+        return self._where(SERIES.c.security_id == id_of_security(security))
 
     def filter_by_timeframe(self, timeframe: Timeframe, /) -> Self:
         return self._where(SERIES.c.timeframe == timeframe.interval)
@@ -170,7 +190,7 @@ class SqlSeriesRepository(_Catalogue[SeriesState]):
 
     async def add(self, items: Iterable[SeriesState], /) -> None:
         states = list(items)
-        ids = await self._security_ids({state.series.security for state in states})
+        ids = await security_ids(self._transaction, {state.series.security for state in states})
         await self._save([_state_values(state, ids[state.series.security]) for state in states])
 
     async def remove(self, items: Iterable[SeriesState], /) -> None:
@@ -179,17 +199,6 @@ class SqlSeriesRepository(_Catalogue[SeriesState]):
             self.table.delete().where(SERIES.c.id == bindparam("id")), [{"id": id_} for id_ in sorted(ids.values())]
         )
         self._transaction.ids.clear()
-
-    async def _security_ids(self, securities: set[Security]) -> dict[Security, int]:
-        keys = sorted((s.ticker, s.board) for s in securities)
-        ids: dict[Security, int] = {}
-        for start in range(0, len(keys), _LOOKUP):
-            known = tuple_(SECURITY.c.ticker, SECURITY.c.board).in_(keys[start : start + _LOOKUP])
-            rows = await self._transaction.rows(select(SECURITY).where(known))
-            ids |= {Security(row.ticker, row.board): row.id for row in rows}
-        for security in sorted(securities - ids.keys()):
-            raise refusals.unknown_security(security)
-        return ids
 
     def _ordered(self) -> Select[Any]:
         return _STATE.where(*self._filters()).order_by(SECURITY.c.ticker, SECURITY.c.board, SERIES.c.timeframe)
@@ -206,6 +215,7 @@ class SqlSeriesRepository(_Catalogue[SeriesState]):
             row.failed_at,
             row.failure,
             row.reread_at,
+            row.stale_before,
         )
 
 
@@ -222,4 +232,5 @@ def _state_values(state: SeriesState, security_id: int) -> Values:
         "failed_at": state.failed_at,
         "failure": state.failure,
         "reread_at": state.reread_at,
+        "stale_before": state.stale_before,
     }

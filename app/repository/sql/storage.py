@@ -14,13 +14,20 @@ from sqlalchemy.pool import QueuePool
 from app.core.errors import SchemaMismatchError, StorageBusyError, StorageError, StorageUnavailableError
 from app.repository import refusals
 from app.repository.sql import engine
-from app.repository.sql.boards import SqlBoardRepository
 from app.repository.sql.calendar import SqlCalendarRepository
 from app.repository.sql.candles import SqlCandleRepository
 from app.repository.sql.catalogue import SqlSecurityRepository, SqlSeriesRepository
 from app.repository.sql.collection import table_of
+from app.repository.sql.flat import (
+    SqlBoardMoveRepository,
+    SqlBoardRepository,
+    SqlListedSplitRepository,
+    SqlLookRepository,
+    SqlRenameRepository,
+)
 from app.repository.sql.revisions import SqlQuarantineRepository, SqlRevisionRepository
 from app.repository.sql.spans import SqlSpanRepository
+from app.repository.sql.splits import SqlSplitRepository
 from app.repository.sql.transaction import Transaction
 from app.repository.sql.translation import MIGRATE, OUTAGES, translating
 from db_schema import SCHEMA_REVISION, models
@@ -42,6 +49,11 @@ class SqlUnitOfWork:
     spans: SqlSpanRepository
     revisions: SqlRevisionRepository
     quarantine: SqlQuarantineRepository
+    splits: SqlSplitRepository
+    listed_splits: SqlListedSplitRepository
+    renames: SqlRenameRepository
+    board_moves: SqlBoardMoveRepository
+    looks: SqlLookRepository
     _transaction: Transaction
 
     @classmethod
@@ -55,6 +67,11 @@ class SqlUnitOfWork:
             SqlSpanRepository(transaction),
             SqlRevisionRepository(transaction),
             SqlQuarantineRepository(transaction),
+            SqlSplitRepository(transaction),
+            SqlListedSplitRepository(transaction),
+            SqlRenameRepository(transaction),
+            SqlBoardMoveRepository(transaction),
+            SqlLookRepository(transaction),
             transaction,
         )
 

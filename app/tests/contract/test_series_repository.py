@@ -31,6 +31,7 @@ FULL = SeriesState(
     failed_at=minute(7),
     failure="HTTP 503",
     reread_at=minute(8),
+    stale_before=minute(2),
 )
 
 

@@ -12,11 +12,12 @@ from starlette.types import Message
 
 from app.bootstrap import Service
 from app.core.calendar import CalendarDay
+from app.core.corporate_actions import ListedSplit, Rename
 from app.core.date_time import Timestamp
 from app.core.entities import SOURCED, CandleSpan, Security, SecurityCard, SeriesState, Timeframe
 from app.core.errors import SecurityNotFoundError
 from app.core.market_data import SourcePage
-from app.core.markets import Board, FoundSecurity
+from app.core.markets import Board, FoundSecurity, Listed
 from app.core.pages import CandlePage
 from app.core.reconciliation import Rules
 from app.core.repository import IStorage
@@ -137,6 +138,12 @@ class FakeDirectory:
     async def listed(self, board: Board, /) -> Sequence[SecurityCard]:
         return [a_card(security) for security in (SBER, GAZP) if security.board == board.code]
 
+    async def splits(self) -> Listed[ListedSplit]:
+        return Listed(())
+
+    async def renames(self) -> Listed[Rename]:
+        return Listed((Rename("SBER03", "SBER", date(2011, 11, 21)),))
+
 
 @dataclass
 class FakeCalendar:
@@ -153,11 +160,17 @@ class FakeCalendar:
         return [day for day in self.known if day.engine == engine and first <= day.day <= last]
 
 
-def a_client(storage: IStorage, *, adapter: FakeAdapter | None = None, clock: FakeClock | None = None) -> Client:
+def a_client(
+    storage: IStorage,
+    *,
+    adapter: FakeAdapter | None = None,
+    clock: FakeClock | None = None,
+    directory: FakeDirectory | None = None,
+) -> Client:
     adapter, clock = adapter or FakeAdapter(), clock or FakeClock()
     loader = MarketDataLoader(storage, adapter, clock, rules=Rules(adapter.delay), workers=1)
     settings = Settings(_env_file=None, source_name="fake")
-    service = Service(settings, storage, adapter, loader, clock, FakeDirectory(), FakeCalendar())
+    service = Service(settings, storage, adapter, loader, clock, directory or FakeDirectory(), FakeCalendar())
     return Client(create_app(service=service))
 
 

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ from app.core.spans import Period
 from app.io.cli import app
 from app.io.cli.output import plain, when
 from app.simulator.clock import SimulatedClock, read_moment
-from app.simulator.fault_kinds import BadRow, Revise, Slow, Status
+from app.simulator.fault_kinds import BadRow, Revise, Slow, Split, Status
 from app.simulator.faults import Match
 from app.simulator.server import Simulator
 from app.tests.io.in_thread import serving_apart
@@ -421,10 +422,34 @@ def test_spans_and_gaps_are_shown_with_reasons(loaded: Candles) -> None:
 
 def test_followed_securities_are_listed(loaded: Candles) -> None:
     assert loaded("securities").stdout.splitlines()[1:] == [
-        "TQBR:SBER\tСбербанк\tH1 D1\t2024-04-25 00:00\t2024-05-15 14:00"
+        "TQBR:SBER\tСбербанк\tH1 D1\t2024-04-25 00:00\t2024-05-15 14:00\tformerly SBER03 until 2011-11-20"
     ]
     (listed,) = json.loads(loaded("securities", "--json").stdout)
     assert (listed["security"], listed["series"][0]["watermark"]) == ("TQBR:SBER", "2024-05-15T11:00:00Z")
+
+
+def test_a_split_is_told_of_and_read_again(loaded: Candles, exchange: Simulator) -> None:
+    exchange.faults.add(Split(match=Match(ticker="SBER"), date="2024-05-13", factor=0.1))
+    exchange.clock.advance(timedelta(hours=1))
+
+    result = loaded("update-candles")
+
+    assert result.exit_code == 0
+    assert "TQBR:SBER was split on 2024-05-13" in result.stderr
+    shown = json.loads(loaded("show", "SBER", "TQBR", "-t", "D1", "--json").stdout)
+    period = truth(exchange, Timeframe.D1, "2024-04-25", "2024-05-15")
+    assert [row["close"] for row in shown][-len(period) - 1 : -1] == list(period.closes)
+
+
+def test_an_update_goes_on_without_the_list_of_splits(loaded: Candles, exchange: Simulator) -> None:
+    exchange.clock.advance(timedelta(hours=1))
+    exchange.faults.add(Status(match=Match(path="splits"), code=404, times=None))
+
+    result = loaded("update-candles")
+
+    assert result.exit_code == 0
+    assert "whether a share was split is not known" in result.stderr
+    assert result.stdout.splitlines()[1].startswith("TQBR:SBER\tH1\t2\t")
 
 
 def test_nothing_followed_is_no_error(candles: Candles) -> None:

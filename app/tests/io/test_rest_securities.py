@@ -1,18 +1,29 @@
 """Securities, their coverage and timeframes over REST."""
 
+from dataclasses import replace
+from datetime import date
+
 import pytest
 
-from app.core.entities import Timeframe
+from app.core.corporate_actions import BoardMove, Rename
+from app.core.entities import Security, Series, Timeframe
 from app.core.errors import SourceRefusedError, SourceUnavailableError
-from app.core.markets import Board
+from app.core.markets import Board, Listed
 from app.core.repository import IStorage
+from app.io.chains import chain_words
 from app.repository.memory import MemoryStorage
-from app.tests.builders import T0, a_page, minute
-from app.tests.io.rest_client import Client, FakeAdapter, a_client, store
+from app.tests.builders import T0, a_card, a_page, minute
+from app.tests.io.rest_client import Client, FakeAdapter, FakeDirectory, a_client, store
+from app.use_cases.list_securities import get_security
 
 PATH = "/v1/securities"
 SBER_PATH = f"{PATH}/TQBR/SBER"
 NEW = {"ticker": "SBER", "board": "TQBR", "timeframes": ["H1", "1m"], "since": "2024-01-03"}
+
+
+class Away(FakeDirectory):
+    async def renames(self) -> Listed[Rename]:
+        raise SourceUnavailableError("away")
 
 
 @pytest.fixture
@@ -48,6 +59,34 @@ async def test_followed_twice_is_no_error_and_adds_what_is_new(client: Client) -
     assert again.status == 200
     assert [series["timeframe"] for series in again.json["series"]] == ["M1", "H1", "D1"]
     assert again.json["series"][-1]["followed_from"] == "2024-01-01T21:00:00Z"
+
+
+async def test_the_chain_of_names_and_boards_is_told(storage: IStorage) -> None:
+    old = replace(a_card(Security("TCSG", "TQBR")), is_traded=False, history_till=date(2024, 11, 27))
+    await store(storage, a_page([0], Series(old.security, Timeframe.M1)), followed_from=T0)
+    async with storage.begin() as uow:
+        await uow.securities.add([old])
+        await uow.renames.add([Rename("TCSG", "T", date(2024, 11, 28)), Rename("TCS", "TCSG", date(2020, 1, 9))])
+        await uow.board_moves.add([BoardMove("TCSG", "TQTF", "TQBR", date(2021, 2, 1))])
+
+    found = (await a_client(storage).get(f"{PATH}/TQBR/TCSG")).json
+
+    assert found["formerly"] == [{"ticker": "TCS", "until": "2020-01-08"}]
+    assert found["continues_as"] == {"security": "TQBR:T", "since": "2024-11-28"}
+    assert found["moves"] == [{"from_board": "TQTF", "to_board": "TQBR", "since": "2021-02-01"}]
+    assert chain_words(await get_security(storage, old.security)) == [
+        "formerly TCS until 2020-01-08",
+        "continues as TQBR:T since 2024-11-28",
+        "moved from TQTF to TQBR on 2021-02-01",
+    ]
+
+
+async def test_a_new_security_says_what_it_was_before_also_when_the_list_is_away(storage: IStorage) -> None:
+    created = await a_client(storage).post(PATH, NEW)
+    away = await a_client(MemoryStorage(), directory=Away()).post(PATH, NEW)
+
+    assert created.json["formerly"] == [{"ticker": "SBER03", "until": "2011-11-20"}]
+    assert (away.status, away.json["formerly"]) == (201, [])
 
 
 async def test_what_is_left_open_is_taken_from_the_settings() -> None:

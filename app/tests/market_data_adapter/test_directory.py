@@ -5,6 +5,7 @@ from datetime import date
 
 import pytest
 
+from app.core.corporate_actions import ListedSplit, Rename
 from app.core.entities import Security
 from app.core.errors import SecurityNotFoundError, SourceBadAnswerError
 from app.core.markets import WELL_KNOWN
@@ -12,6 +13,7 @@ from app.market_data_adapter.directory import MoexDirectory
 from app.market_data_adapter.iss import IssClient
 from app.market_data_adapter.parsing_reference import parse_boards, parse_listed
 from app.simulator.clock import SimulatedClock
+from app.simulator.fault_kinds import Split
 from app.simulator.faults import Fault, Match, Reply
 from app.simulator.generated import GeneratedTape
 from app.simulator.listings import LISTINGS, TQBR, Listing
@@ -94,6 +96,20 @@ async def test_an_unknown_ticker_is_answered_with_the_nearest(
         await directory.primary_card(ticker)
     with pytest.raises(SecurityNotFoundError, match=f"knows no {ticker}"):
         await directory.card(Security(ticker, "TQBR"))
+
+
+async def test_splits_are_listed_as_the_exchange_has_them(directory: MoexDirectory, simulator: Simulator) -> None:
+    assert (await directory.splits()).rows == []
+    simulator.faults.add(Split(match=Match(ticker="SBER"), date="2024-01-16", factor=0.1))
+
+    assert (await directory.splits()).rows == [ListedSplit("SBER", date(2024, 1, 16), 10)]
+
+
+async def test_renames_are_listed(directory: MoexDirectory) -> None:
+    listed = await directory.renames()
+
+    assert Rename("TCSG", "T", date(2024, 11, 28)) in listed.rows
+    assert listed.skipped == []
 
 
 def test_a_list_with_an_unreadable_lot_is_no_list() -> None:

@@ -1,18 +1,27 @@
 import json
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
 import redis.asyncio
+import structlog
 from taskiq import Context, TaskiqMessage
 
 from app.bootstrap import Service
+from app.simulator.fault_kinds import Split
+from app.simulator.faults import Match
+from app.simulator.server import Simulator
 from app.tasks.stream_broker import StreamBroker
-from app.tasks.update import kick_update, update_candles
-from app.tests.builders import GAZP_M1, SBER_D1, SBER_M1, follow
+from app.tasks.update import kick_update, look_for_splits, refresh, update_candles
+from app.tests.builders import GAZP_M1, SBER, SBER_D1, SBER_M1, follow
 
 MESSAGE = TaskiqMessage(task_id="update_candles", task_name="update_candles", labels={}, args=[], kwargs={})
-LOOKS_OF_THE_DAY: list[tuple[str, list[str]]] = [("refresh_calendar", []), ("refresh_reference", [])]
+LOOKS_AT_LISTS: list[tuple[str, list[str]]] = [
+    ("record_splits", []),
+    ("refresh_calendar", []),
+    ("refresh_reference", []),
+]
 UPDATES_OF_THREE = [
     ("update_series", ["TQBR", "GAZP", "M1"]),
     ("update_series", ["TQBR", "SBER", "D1"]),
@@ -40,12 +49,37 @@ async def queued(url: str) -> list[tuple[str, list[str]]]:
     return sorted((message["task_name"], message["args"]) for message in messages)
 
 
-async def test_an_update_queues_one_task_for_each_followed_series_and_those_of_the_day(
+async def test_an_update_queues_one_task_for_each_followed_series_and_those_for_lists(
     redis_url: str, broker: StreamBroker, followed: Service
 ) -> None:
     await update_candles(followed, Context(MESSAGE, broker))
 
-    assert await queued(redis_url) == [*LOOKS_OF_THE_DAY, *UPDATES_OF_THREE]
+    assert await queued(redis_url) == [*LOOKS_AT_LISTS, *UPDATES_OF_THREE]
+
+
+async def test_the_tasks_for_lists_read_them_once_in_their_time(followed: Service, simulator: Simulator) -> None:
+    simulator.faults.add(Split(match=Match(ticker="SBER"), date="2024-01-09", factor=0.1))
+    for minutes in (0, 30, 30, 23 * 60):
+        simulator.clock.advance(timedelta(minutes=minutes))
+        await look_for_splits(followed)
+        await refresh(followed)
+
+    paths = [request.path.rpartition("/")[2] for request in simulator.requests]
+    assert (paths.count("splits.json"), paths.count("changeover.json")) == (3, 2)
+    async with followed.storage.read() as uow:
+        assert [(split.security, split.factor) async for split in uow.splits] == [(SBER, 10.0)]
+        assert await uow.renames.count() > 0
+
+
+async def test_bad_rows_of_a_list_are_told_once_with_the_first(followed: Service, simulator: Simulator) -> None:
+    simulator.faults.add(Split(match=Match(ticker="SBER"), date="soon", factor=0.1))
+
+    with structlog.testing.capture_logs() as logs:
+        await look_for_splits(followed)
+
+    [told] = [log for log in logs if log["event"] == "rows of a list make no sense"]
+    assert (told["list"], told["count"]) == ("splits", 1)
+    assert "soon" in told["first"]
 
 
 async def test_five_updates_without_a_worker_queue_each_series_once(
@@ -55,4 +89,4 @@ async def test_five_updates_without_a_worker_queue_each_series_once(
         await kick_update(broker)
         await update_candles(followed, Context(MESSAGE, broker))
 
-    assert await queued(redis_url) == [*LOOKS_OF_THE_DAY, ("update_candles", []), *UPDATES_OF_THREE]
+    assert await queued(redis_url) == [*LOOKS_AT_LISTS, ("update_candles", []), *UPDATES_OF_THREE]

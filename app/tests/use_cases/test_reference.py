@@ -6,8 +6,9 @@ from datetime import date, timedelta
 
 import pytest
 
+from app.core.corporate_actions import BoardMove, ListedSplit, Rename
 from app.core.date_time import Timestamp
-from app.core.entities import Security, SecurityCard, Timeframe
+from app.core.entities import Security, SecurityCard, Series, Timeframe
 from app.core.errors import (
     BoardNotFoundError,
     InputError,
@@ -15,16 +16,18 @@ from app.core.errors import (
     SecurityNotFoundError,
     SourceUnavailableError,
 )
-from app.core.markets import WELL_KNOWN, Board, FoundSecurity
+from app.core.markets import WELL_KNOWN, Board, FoundSecurity, Listed
 from app.core.repository import IStorage
 from app.core.spans import Period
 from app.repository.memory import MemoryStorage
 from app.tests.builders import GAZP, SBER, SBER_M1, T0, a_card, follow, minute
-from app.tests.io.rest_client import FakeAdapter, FakeClock
+from app.tests.io.rest_client import FakeAdapter, FakeClock, FakeDirectory
 from app.use_cases.create_securities import Wanted, create_securities, plan_creation, want_board
 from app.use_cases.create_security import create_security
 from app.use_cases.find_securities import find_securities
 from app.use_cases.list_boards import get_board, list_boards
+from app.use_cases.list_securities import get_security, list_securities
+from app.use_cases.record_renames import record_renames
 from app.use_cases.refresh_reference import refresh_reference
 
 DAY = timedelta(days=1)
@@ -51,6 +54,12 @@ class Directory:
 
     async def listed(self, _board: Board, /) -> Sequence[SecurityCard]:
         return self.cards
+
+    async def splits(self) -> Listed[ListedSplit]:
+        return Listed(())
+
+    async def renames(self) -> Listed[Rename]:
+        return Listed(())
 
 
 @dataclass
@@ -103,6 +112,78 @@ async def test_cards_of_what_is_followed_are_read_again_but_not_of_what_expired(
         assert await uow.securities.get(GAZP) == expired
     assert refreshed.cards == 1
     assert [type(error) for error in refreshed.failures.values()] == [SecurityNotFoundError]
+
+
+@dataclass
+class Moving(FakeAdapter):
+    """Knows the cards of one ticker, by board; `primary` is the primary one."""
+
+    cards: dict[str, SecurityCard] = field(default_factory=dict)
+    primary: str = "TQBR"
+    asked: int = 0
+
+    async def card(self, security: Security, /) -> SecurityCard:
+        return replace(self.cards[security.board], primary_board=self.primary)
+
+    async def primary_card(self, _ticker: str, /) -> SecurityCard:
+        self.asked += 1
+        return self.cards[self.primary]
+
+
+FUND, FUND_NOW = Security("SBMX", "TQTF"), Security("SBMX", "TQBR")
+TODAY = date(2024, 1, 4)
+ON_TQTF = replace(a_card(FUND), primary_board="TQTF", is_traded=True, history_till=date(2024, 1, 3))
+GONE = replace(ON_TQTF, is_traded=False)
+ON_TQBR = replace(a_card(FUND_NOW), history_from=TODAY)
+LONG_THERE = replace(ON_TQBR, history_from=date(2014, 1, 6))
+
+
+@pytest.mark.parametrize(
+    ("before", "fresh", "there", "day"),
+    [
+        (ON_TQTF, GONE, ON_TQBR, TODAY),
+        (ON_TQTF, ON_TQTF, LONG_THERE, CLOCK.moment.moscow.date()),
+        (replace(GONE, primary_board="TQBR"), GONE, ON_TQBR, TODAY),
+        (replace(GONE, primary_board="TQBR"), GONE, LONG_THERE, None),
+        (replace(ON_TQTF, primary_board="TQBR"), ON_TQTF, ON_TQBR, None),
+    ],
+    ids=["left", "both", "followed late", "delisted beside", "never primary"],
+)
+async def test_a_move_to_another_board_is_recorded_once(
+    before: SecurityCard, fresh: SecurityCard, there: SecurityCard, day: date | None
+) -> None:
+    storage, adapter, clock = MemoryStorage(), Moving(cards={"TQTF": fresh, "TQBR": there}), FakeClock()
+    await follow(storage, Series(FUND, Timeframe.D1))
+    async with storage.begin() as uow:
+        await uow.securities.add([before])
+
+    first = await refresh_reference(storage, adapter, Directory(), clock, every=DAY)
+    asked = adapter.asked
+    clock.moment += DAY
+    again = await refresh_reference(storage, adapter, Directory(), clock, every=DAY)
+
+    expected = [] if day is None else [BoardMove("SBMX", "TQTF", "TQBR", day)]
+    assert (first.moves, again.moves) == (expected, [])
+    followed = await get_security(storage, FUND)
+    assert list(followed.lineage.moves) == expected
+    assert day is None or adapter.asked == asked == 1
+
+
+async def test_renames_are_read_once_a_day_and_told_of() -> None:
+    storage, clock, directory = MemoryStorage(), FakeClock(), FakeDirectory()
+    assert await record_renames(storage, directory, clock) == ()
+
+    followed = await create_security(storage, FakeAdapter(), SBER, since={Timeframe.M1: T0})
+
+    assert followed.lineage.formerly == (Rename("SBER03", "SBER", date(2011, 11, 21)),)
+    assert [each.lineage for each in await list_securities(storage)] == [followed.lineage]
+    async with storage.begin() as uow:
+        await uow.renames.clear()
+    await record_renames(storage, directory, clock)
+    assert (await get_security(storage, SBER)).lineage.formerly == ()
+    clock.moment += DAY
+    await record_renames(storage, directory, clock)
+    assert (await get_security(storage, SBER)).lineage == followed.lineage
 
 
 async def test_a_board_nobody_stored_is_looked_for_and_then_known() -> None:

@@ -29,8 +29,8 @@ class MissingSpan(Span):
     reason: GapReason = Field(
         GapReason.NOT_LOADED,
         description="`closed`: the exchange was closed. `before_listing`: it has no candles of that time. `no_trades`: "
-        "asked, and nothing came yet. `in_progress`: its bars are not final there yet. `source_error`: the exchange "
-        "failed, or its row was refused. `not_loaded`: not asked yet",
+        "asked, and nothing came yet. `in_progress`: its bars are not final there yet, or are read again since the "
+        "share was split. `source_error`: the exchange failed, or its row was refused. `not_loaded`: not asked yet",
     )
 
 

@@ -1,11 +1,13 @@
 """Securities: which are followed, since when, and what is covered."""
 
+from contextlib import suppress
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.core.entities import Security, SecurityCard
+from app.core.errors import SourceError
 from app.io.parameters import parse_since, parse_timeframe, parse_wanted
 from app.io.rest_api import cursors, errors
 from app.io.rest_api.dependencies import ServiceDependency, path_security
@@ -13,6 +15,7 @@ from app.io.rest_api.v1.security_answer import SecurityAnswer, SecurityList, Sec
 from app.use_cases.create_security import create_security
 from app.use_cases.get_spans import get_spans
 from app.use_cases.list_securities import get_security, list_securities
+from app.use_cases.record_renames import record_renames
 from app.use_cases.remove_security import remove_security
 
 router = APIRouter(prefix="/securities", tags=["securities"])
@@ -104,6 +107,8 @@ async def follow(new: NewSecurity, service: ServiceDependency, response: Respons
         [parse_timeframe(timeframe, "timeframes") for timeframe in new.timeframes or ()],
         None if new.since is None else parse_since(new.since),
     )
+    with suppress(SourceError):  # merely to say what it was named before, or is now
+        await record_renames(service.storage, service.directory, service.clock)
     followed = await create_security(service.storage, service.adapter, wanted, since=since)
     response.status_code = 201 if followed.is_new else 200
     security = followed.card.security

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 
 from app.core.date_time import Timestamp
 from app.core.entities import SeriesState, Timeframe
+from app.io.chains import chain_object
 from app.io.rest_api.v1.coverage import MissingSpan, Span, missing_spans
 from app.use_cases.create_security import FollowedSecurity
 from app.use_cases.get_spans import SeriesCoverage
@@ -41,6 +42,28 @@ class FollowedSeries(BaseModel):
         )
 
 
+class FormerName(BaseModel):
+    """A ticker that the security had before."""
+
+    ticker: str = Field(examples=["TCSG"])
+    until: date = Field(description="Its last day")
+
+
+class NextName(BaseModel):
+    """The security that this one continues as: ask for its candles there."""
+
+    security: str = Field(examples=["TQBR:T"])
+    since: date = Field(description="Its first day")
+
+
+class Move(BaseModel):
+    """A change of the board on which the ticker mainly trades."""
+
+    from_board: str = Field(examples=["TQTF"])
+    to_board: str = Field(examples=["TQBR"])
+    since: date = Field(description="The first day on the new board")
+
+
 class SecurityAnswer(BaseModel):
     """A security as the exchange describes it, and what is followed of it."""
 
@@ -66,6 +89,9 @@ class SecurityAnswer(BaseModel):
     history_from: date | None
     history_till: date | None
     expires: date | None = Field(description="The last day of a contract, or the day a bond is repaid")
+    formerly: list[FormerName] = Field(description="Latest first. Candles of other tickers are never stitched on")
+    continues_as: NextName | None = Field(description="Set when this ticker was replaced")
+    moves: list[Move] = Field(description="From board to board, oldest first")
     series: list[FollowedSeries] = Field(description="Shortest timeframe first")
 
     @classmethod
@@ -74,7 +100,7 @@ class SecurityAnswer(BaseModel):
         states = sorted(followed.series, key=lambda state: _ORDER.index(state.series.timeframe))
         series = [FollowedSeries.of(state) for state in states]
         named = {"security": str(security), "ticker": security.ticker, "board": security.board, "series": series}
-        return cls.model_validate({**asdict(followed.card), **named})
+        return cls.model_validate({**asdict(followed.card), **chain_object(followed), **named})
 
 
 class SecurityList(BaseModel):

@@ -1,0 +1,112 @@
+"""Take notice of splits: the exchange rewrites all prices before one, so what is stored of them must be read again."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+
+from app.core.corporate_actions import Split
+from app.core.date_time import Timestamp
+from app.core.entities import CandleSpan, Security, SecurityCard, SeriesState
+from app.core.market_data import IClock
+from app.core.markets import IDirectory
+from app.core.repository import IStorage, IUnitOfWork
+from app.use_cases.looks import is_due, remember
+
+LOOK = "splits"
+EVERY = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedSplits:
+    """What was new of followed securities, and which rows of the list make no sense."""
+
+    splits: Sequence[Split] = ()
+    skipped: Sequence[str] = ()
+
+
+async def record_splits(
+    storage: IStorage, directory: IDirectory, clock: IClock, *, every: timedelta = EVERY
+) -> RecordedSplits:
+    """Read the exchange's splits and record those of followed shares and funds whose day has begun.
+
+    Unless that was done less than `every` ago. One transaction for each security; a crash on the way means once more.
+    """
+    now = await clock.now()
+    if not await is_due(storage, LOOK, now, every=every):
+        return RecordedSplits()
+    listed = await directory.splits()
+    seen_at = min(now, listed.given_at or now)
+    today = now.moscow.date()
+    async with storage.begin() as uow:
+        await uow.listed_splits.add(split for split in listed.rows if split.day <= today)
+    recorded: list[Split] = []
+    for card in await _concerned(storage):
+        async with storage.begin() as uow:
+            recorded += await record_listed(uow, card, seen_at)
+    await remember(storage, LOOK, now)
+    return RecordedSplits(recorded, listed.skipped)
+
+
+async def record_listed(uow: IUnitOfWork, card: SecurityCard, seen_at: Timestamp | None = None) -> list[Split]:
+    """Record the splits of a security that the store knows of its ticker and took no notice of yet.
+
+    Without `seen_at`, as seen on the day of each.
+    """
+    if not _is_share(card):
+        return []
+    known = {split.day async for split in uow.splits.filter_by_security(card.security)}
+    listed = [split async for split in uow.listed_splits.filter_by_ticker(card.security.ticker)]
+    return [
+        await apply_split(uow, card.security, split.day, split.factor, seen_at or Timestamp.midnight(split.day))
+        for split in listed
+        if split.day not in known
+    ]
+
+
+async def apply_split(uow: IUnitOfWork, security: Security, day: date, factor: float, seen_at: Timestamp) -> Split:
+    """Record a split, known or not, and take the coverage of everything before its day away.
+
+    Until that is read again it is not shown (`SeriesState.stale_before`), and answers given before `seen_at` do not
+    count. A series that has nothing before the day stays as it is.
+    """
+    split = Split(security, day, factor, seen_at)
+    await uow.splits.add([split])
+    for state in sorted([state async for state in uow.series.filter_by_security(security)], key=lambda s: s.series):
+        await _uncover(uow, await uow.series.lock(state.series), split)
+    return split
+
+
+async def _uncover(uow: IUnitOfWork, state: SeriesState, split: Split) -> None:
+    """Let a series forget that it covers bars that begin before the day, one that holds the midnight among them.
+
+    Its forming bars are dropped: one that is there later was read later.
+    """
+    cutoff = state.series.timeframe.ceil(split.begin)
+    candles = uow.candles.filter_by_series(state.series).filter_by_timestamp_lt(cutoff)
+    begins = [span.time_from async for span in uow.spans.filter_by_series(state.series)[:1]]
+    begins += [candle.timestamp async for candle in candles[:1]]
+    if not begins or min(begins) >= cutoff:
+        return
+    await uow.spans.remove([CandleSpan(state.series.security, state.series.timeframe, min(begins), cutoff)])
+    await candles.filter_by_final(False).clear()  # noqa: FBT003  # a column's value
+    version = max(state.version + 1, split.seen_at.microseconds // 1000)
+    stale_before = max(cutoff, state.stale_before or cutoff)
+    await uow.series.add([replace(state, version=version, history_version=version, stale_before=stale_before)])
+
+
+async def _concerned(storage: IStorage) -> list[SecurityCard]:
+    """Return the cards of followed securities of which a listed split is not recorded."""
+    async with storage.read() as uow:
+        known = {(split.security, split.day) async for split in uow.splits}
+        days: dict[str, set[date]] = {}
+        async for split in uow.listed_splits:
+            days.setdefault(split.ticker, set()).add(split.day)
+        followed = {state.series.security async for state in uow.series.filter_followed()}
+        cards = [card async for card in uow.securities if card.security in followed and _is_share(card)]
+    return [
+        card for card in cards if any((card.security, day) not in known for day in days.get(card.security.ticker, ()))
+    ]
+
+
+def _is_share(card: SecurityCard) -> bool:
+    return (card.engine, card.market) == ("stock", "shares")
