@@ -138,8 +138,7 @@ class TradingCalendar:
         if self._is_traded(day) is False:
             return None
         told = self.told.get(day)
-        is_short = told is not None and told.reason is DayReason.WEEKEND
-        hours = (WEEKEND_SESSION,) if is_short else self._full_hours(day)
+        hours = self._full_hours(day) if told is None or told.reason is not DayReason.WEEKEND else self._hours(day)
         opens, closes = hours[0].opens, max(_AT_LEAST_UNTIL, hours[-1].closes)
         if told is not None:
             opens = min(opens, told.opens or opens)
