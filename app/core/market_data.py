@@ -115,13 +115,25 @@ class ILoadProgress(Protocol):
     def advance(self, step: LoadStep, /) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Rescaling:
+    """Covered prices up to a candle were multiplied by one factor: the exchange rewrote them for a split.
+
+    `last` is where that candle begins, `as_of` when the answer was given that showed it.
+    """
+
+    factor: float
+    last: Timestamp
+    as_of: Timestamp
+
+
 @dataclass(slots=True)
 class LoadOutcome:
     """What an update did, as counts of candles. `failures` names what ended the load of a series.
 
     `rows` were written, `revised` had other values before, `withdrawn` were taken back by the exchange; `quarantined`
     are bad rows, and candles that an answer lacked for the first time. `compared`: series of which an answer, newer
-    than all before, was compared with what is stored.
+    than all before, was compared with what is stored. `rescaled`: series whose stored prices show a split.
     """
 
     rows: dict[Series, int] = field(default_factory=dict)
@@ -131,6 +143,7 @@ class LoadOutcome:
     conflicts: dict[Series, int] = field(default_factory=dict)
     failures: dict[Series, Exception] = field(default_factory=dict)
     compared: set[Series] = field(default_factory=set)
+    rescaled: dict[Series, Rescaling] = field(default_factory=dict)
 
 
 class IMarketDataLoader(Protocol):

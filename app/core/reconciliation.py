@@ -11,7 +11,7 @@ from app.core.date_time import Timestamp
 from app.core.entities import QuarantinedRow, Series, SeriesState, Timeframe
 from app.core.market_data import SourcePage
 from app.core.pages import CandlePage
-from app.core.rescaling import is_rescaled
+from app.core.rescaling import common_factor, is_rescaled
 from app.core.spans import Period, gaps, subtract
 
 CORRECTED = "corrected"
@@ -149,7 +149,8 @@ class Changes:
     `new`: candles to insert; `changed`: new values of stored ones; `superseded`: the old values of those that were
     final; `dropped`: forming candles that are gone; `withdrawn`: final ones that two answers lack. `doubts`: rows for
     the quarantine, of final candles that this answer lacks. `covered`: periods the batch adds to the spans;
-    `uncovered`: those it takes away.
+    `uncovered`: those it takes away. `factor`: by which the prices of all covered candles that changed were multiplied,
+    if by one and of many of them: a split.
     """
 
     new: CandlePage
@@ -161,6 +162,7 @@ class Changes:
     covered: Sequence[Period]
     uncovered: Sequence[Period]
     state: SeriesState
+    factor: float | None = None
 
 
 def reconcile(
@@ -197,7 +199,8 @@ def reconcile(
     is_history = bool(uncovered or withdrawn) or (bool(spans) and any(map(is_covered, [*new.begins, *changed.begins])))
     doubts = _doubts(batch, doubted, quarantined)
     state = _next_state(state, batch, is_changed=is_changed, is_history=is_history)
-    return Changes(new, changed, superseded, dropped, withdrawn, doubts, covered, uncovered, state)
+    factor = common_factor(stored.pick(map(is_covered, stored.begins)), changed) if changed else None
+    return Changes(new, changed, superseded, dropped, withdrawn, doubts, covered, uncovered, state, factor)
 
 
 def retry_at(row: QuarantinedRow) -> Timestamp:

@@ -7,13 +7,16 @@ from datetime import date, timedelta
 from app.core.corporate_actions import Split
 from app.core.date_time import Timestamp
 from app.core.entities import CandleSpan, Security, SecurityCard, SeriesState
-from app.core.market_data import IClock
+from app.core.market_data import IClock, LoadOutcome, Rescaling
 from app.core.markets import IDirectory
 from app.core.repository import IStorage, IUnitOfWork
 from app.use_cases.looks import is_due, remember
 
 LOOK = "splits"
 EVERY = timedelta(hours=1)
+
+_NEAR = timedelta(days=10)
+"""Behind the last day of old shares a ticker may rest so long before new ones are traded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,29 @@ async def apply_split(uow: IUnitOfWork, security: Security, day: date, factor: f
     for state in sorted([state async for state in uow.series.filter_by_security(security)], key=lambda s: s.series):
         await _uncover(uow, await uow.series.lock(state.series), split)
     return split
+
+
+async def record_rescaled(storage: IStorage, outcome: LoadOutcome) -> list[Split]:
+    """Record the splits that a load showed by its prices: the exchange rewrote a past that was covered.
+
+    A listed split that begins within days of the last rewritten candle is that split; else the next day is its day.
+    """
+    found: dict[Security, Rescaling] = {}
+    for series, rescaling in outcome.rescaled.items():
+        known = found.get(series.security)
+        if known is None or known.last < rescaling.last:
+            found[series.security] = rescaling
+    return [split for security, each in found.items() if (split := await _record(storage, security, each)) is not None]
+
+
+async def _record(storage: IStorage, security: Security, rescaling: Rescaling) -> Split | None:
+    behind = rescaling.last.moscow.date() + timedelta(days=1)
+    async with storage.begin() as uow:
+        if not _is_share(await uow.securities.get(security)):
+            return None
+        listed = [split.day async for split in uow.listed_splits.filter_by_ticker(security.ticker)]
+        day = next((day for day in sorted(listed) if timedelta(0) <= day - behind <= _NEAR), behind)
+        return await apply_split(uow, security, day, 1 / rescaling.factor, rescaling.as_of)
 
 
 async def _uncover(uow: IUnitOfWork, state: SeriesState, split: Split) -> None:

@@ -10,6 +10,7 @@ from app.core.errors import SeriesNotFoundError
 from app.core.market_data import IClock, IMarketDataLoader, LoadOutcome, Wish
 from app.core.repository import ICandleRepository, IStorage, IUnitOfWork
 from app.core.spans import Period
+from app.use_cases.record_splits import record_rescaled
 from app.use_cases.update_candles import followed_states
 
 NIGHT = time(4)
@@ -38,6 +39,7 @@ async def reread_candles(
         periods = {state.series: await _last_days(uow, state) for state in due}
     wishes = [Wish(series, period, again=True) for series, period in periods.items() if period]
     outcome = await loader.load(wishes)
+    await record_rescaled(storage, outcome)
     empty = {series for series, period in periods.items() if not period}
     await _mark(storage, (outcome.compared | empty) - outcome.failures.keys(), now)
     return outcome

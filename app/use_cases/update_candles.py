@@ -8,6 +8,7 @@ from app.core.errors import InputError, SecurityNotFoundError, SeriesNotFoundErr
 from app.core.market_data import IClock, ILoadProgress, IMarketDataLoader, LoadOutcome, Wish
 from app.core.repository import IStorage
 from app.core.spans import Period
+from app.use_cases.record_splits import record_rescaled
 
 
 async def update_candles(  # noqa: PLR0913  # ports first, then what a command may ask for
@@ -37,7 +38,9 @@ async def update_candles(  # noqa: PLR0913  # ports first, then what a command m
     async with storage.read() as uow:
         cards = {card.security: card async for card in uow.securities}
     wishes = [_wish(state, cards[state.series.security], time_from, till, again=again) for state in followed]
-    return await loader.load(wishes, progress=progress)
+    outcome = await loader.load(wishes, progress=progress)
+    await record_rescaled(storage, outcome)
+    return outcome
 
 
 async def followed_states(

@@ -122,6 +122,26 @@ async def test_without_the_list_old_and_new_would_stand_side_by_side(service: Se
     await assert_equals_the_tape(service, simulator, H1)
 
 
+async def test_a_split_that_nobody_lists_is_known_from_the_prices(service: Service, simulator: Simulator) -> None:
+    since = await service.since((Timeframe.H1, Timeframe.D1), NOON - timedelta(days=60))
+    await create_security(service.storage, service.adapter, SBER, since=since)
+    await update(service)
+    simulator.faults.add(SPLIT)
+    simulator.clock.advance(timedelta(days=1))
+
+    outcome = await update(service)  # of the days read again with the new ones, more than twenty were rewritten
+
+    assert outcome.rescaled.keys() == {D1}
+    async with service.storage.read() as uow:
+        assert [(split.security, split.day, round(split.factor, 9)) async for split in uow.splits] == [(SBER, DAY, 10)]
+    assert {BEFORE} & (kinds(await shown(service.storage, H1)) | kinds(await shown(service.storage, D1))) == set()
+    await update(service)
+    assert kinds(await shown(service.storage, H1)) == kinds(await shown(service.storage, D1)) == {AFTER}
+    await assert_equals_the_tape(service, simulator, H1, D1)
+    assert (await update(service)).rescaled == {}
+    assert await verify(service.storage) == []
+
+
 @dataclass
 class Watching:
     """A store that is asked after every commit of its writers."""
