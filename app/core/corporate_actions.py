@@ -42,7 +42,10 @@ class Split:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Rename:
-    """A share's ticker was replaced; `day` is the first Moscow day of the new one."""
+    """A share's ticker was replaced; `day` is the last Moscow day of the old one or the first of the new one.
+
+    The list does not say which; the cards of the securities may.
+    """
 
     old: str
     new: str
@@ -65,6 +68,22 @@ class BoardMove:
 
 
 @dataclass(frozen=True, slots=True)
+class FormerName:
+    """A ticker that a security had before, and its last Moscow day."""
+
+    ticker: str
+    until: date
+
+
+@dataclass(frozen=True, slots=True)
+class NextName:
+    """The ticker that a security has since a Moscow day."""
+
+    ticker: str
+    since: date
+
+
+@dataclass(frozen=True, slots=True)
 class Lineage:
     """Under which names and where else a security traded, as far as anybody read it. Candles are never stitched.
 
@@ -72,12 +91,13 @@ class Lineage:
     more. `moves`: from board to board, oldest first.
     """
 
-    formerly: Sequence[Rename] = ()
-    continues: Rename | None = None
+    formerly: Sequence[FormerName] = ()
+    continues: NextName | None = None
     moves: Sequence[BoardMove] = ()
 
 
 NO_LINEAGE = Lineage()
+_A_DAY = timedelta(days=1)
 
 
 def factors_of(splits: Iterable[Split], moment: Timestamp) -> tuple[float, ...]:
@@ -114,14 +134,23 @@ class Chains:
         one was listed, or after it was gone, is not told of.
         """
         ticker, begin = card.security.ticker, card.history_from
-        later = [each for each in self._from.get(ticker, ()) if begin is None or begin < each.day]
         end = None if card.is_traded else card.history_till
-        moves = tuple(self._moves.get(ticker, ()))
-        return Lineage(self._names_before(ticker, end), later[-1] if later else None, moves)
+        later = [each for each in self._from.get(ticker, ()) if begin is None or begin < each.day]
+        before = self._before(ticker, end)
+        return Lineage(
+            tuple(FormerName(each.old, each.day - _A_DAY if each.day == begin else each.day) for each in before),
+            _next_name(later[-1], end) if later else None,
+            tuple(self._moves.get(ticker, ())),
+        )
 
-    def _names_before(self, ticker: str, end: date | None) -> tuple[Rename, ...]:
+    def _before(self, ticker: str, end: date | None) -> tuple[Rename, ...]:
         """Walk back from name to name; every step goes back in time, so that it ends."""
         before = [each for each in self._to.get(ticker, ()) if end is None or each.day <= end]
         if not before:
             return ()
-        return before[-1], *self._names_before(before[-1].old, before[-1].day - timedelta(days=1))
+        return before[-1], *self._before(before[-1].old, before[-1].day - _A_DAY)
+
+
+def _next_name(rename: Rename, end: date | None) -> NextName:
+    is_first_day = end is not None and end < rename.day
+    return NextName(rename.new, rename.day if is_first_day else rename.day + _A_DAY)

@@ -1,10 +1,6 @@
 """Former names, later names and other boards of a security, for people and for programs."""
 
-from datetime import timedelta
-
 from app.use_cases.create_security import FollowedSecurity
-
-_A_DAY = timedelta(days=1)
 
 
 def chain_object(followed: FollowedSecurity) -> dict[str, object]:
@@ -12,8 +8,8 @@ def chain_object(followed: FollowedSecurity) -> dict[str, object]:
     lineage, board = followed.lineage, followed.card.security.board
     later = lineage.continues
     return {
-        "formerly": [{"ticker": each.old, "until": str(each.day - _A_DAY)} for each in lineage.formerly],
-        "continues_as": None if later is None else {"security": f"{board}:{later.new}", "since": str(later.day)},
+        "formerly": [{"ticker": each.ticker, "until": str(each.until)} for each in lineage.formerly],
+        "continues_as": None if later is None else {"security": f"{board}:{later.ticker}", "since": str(later.since)},
         "moves": [
             {"from_board": move.from_board, "to_board": move.to_board, "since": str(move.day)} for move in lineage.moves
         ],
@@ -23,7 +19,7 @@ def chain_object(followed: FollowedSecurity) -> dict[str, object]:
 def chain_words(followed: FollowedSecurity) -> list[str]:
     """Write them as sentences without an end: `formerly TCSG until 2024-11-27`."""
     lineage, board = followed.lineage, followed.card.security.board
-    words = [f"formerly {each.old} until {each.day - _A_DAY}" for each in lineage.formerly]
+    words = [f"formerly {each.ticker} until {each.until}" for each in lineage.formerly]
     if later := lineage.continues:
-        words.append(f"continues as {board}:{later.new} since {later.day}")
+        words.append(f"continues as {board}:{later.ticker} since {later.since}")
     return words + [f"moved from {move.from_board} to {move.to_board} on {move.day}" for move in lineage.moves]

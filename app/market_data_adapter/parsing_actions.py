@@ -12,6 +12,8 @@ from app.market_data_adapter.parsing import read_table
 Action = TypeVar("Action")
 Row = Mapping[str, Any]
 
+_PLACEHOLDER = "XXXXXX"  # the exchange's, where a code was given up
+
 
 def parse_splits(body: bytes) -> Listed[ListedSplit]:
     """Read the splits. A row that repeats ticker and day replaces the one before."""
@@ -49,8 +51,8 @@ def _split(row: Row) -> ListedSplit:
 
 def _rename(row: Row) -> Rename:
     old, new = _ticker(row["old_secid"]), _ticker(row["new_secid"])
-    if old == new:
-        raise ValueError("the ticker stays the same")
+    if new in {old, _PLACEHOLDER}:
+        raise ValueError("there is no new ticker")
     return Rename(old, new, date.fromisoformat(row["action_date"]))
 
 

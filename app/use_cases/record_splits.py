@@ -57,8 +57,10 @@ async def record_listed(uow: IUnitOfWork, card: SecurityCard, seen_at: Timestamp
     """
     if not _is_share(card):
         return []
-    known = {split.day async for split in uow.splits.filter_by_security(card.security)}
     listed = [split async for split in uow.listed_splits.filter_by_ticker(card.security.ticker)]
+    if listed:
+        await _locked(uow, card.security)  # of two that come at once one records
+    known = {split.day async for split in uow.splits.filter_by_security(card.security)}
     return [
         await apply_split(uow, card.security, split.day, split.factor, seen_at or Timestamp.midnight(split.day))
         for split in listed
@@ -74,8 +76,8 @@ async def apply_split(uow: IUnitOfWork, security: Security, day: date, factor: f
     """
     split = Split(security, day, factor, seen_at)
     await uow.splits.add([split])
-    for state in sorted([state async for state in uow.series.filter_by_security(security)], key=lambda s: s.series):
-        await _uncover(uow, await uow.series.lock(state.series), split)
+    for state in await _locked(uow, security):
+        await _uncover(uow, state, split)
     return split
 
 
@@ -100,6 +102,12 @@ async def _record(storage: IStorage, security: Security, rescaling: Rescaling) -
         listed = [split.day async for split in uow.listed_splits.filter_by_ticker(security.ticker)]
         day = next((day for day in sorted(listed) if timedelta(0) <= day - behind <= _NEAR), behind)
         return await apply_split(uow, security, day, 1 / rescaling.factor, rescaling.as_of)
+
+
+async def _locked(uow: IUnitOfWork, security: Security) -> list[SeriesState]:
+    """Keep other writers of all series of a security out; in an order that is the same for all."""
+    states = [state async for state in uow.series.filter_by_security(security)]
+    return [await uow.series.lock(series) for series in sorted(state.series for state in states)]
 
 
 async def _uncover(uow: IUnitOfWork, state: SeriesState, split: Split) -> None:

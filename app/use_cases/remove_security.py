@@ -23,7 +23,8 @@ async def remove_security(storage: IStorage, clock: IClock, security: Security, 
             if purge:
                 await _forget(uow, locked)
                 version = max(locked.version + 1, now.microseconds // 1000)
-                locked = SeriesState(locked.series, None, None, None, version, version, locked.first_candle)
+                locked = replace(locked, version=version, history_version=version)
+                locked = replace(locked, watermark=None, as_of=None, stale_before=None)
             await uow.series.add([replace(locked, followed_from=None)])
     if not states:
         raise SecurityNotFoundError(f"{security} is not followed")

@@ -5,7 +5,7 @@ from datetime import date
 
 import pytest
 
-from app.core.corporate_actions import BoardMove, Chains, Lineage, Rename, Split, factors_of
+from app.core.corporate_actions import BoardMove, Chains, FormerName, Lineage, NextName, Rename, Split, factors_of
 from app.core.date_time import Timestamp
 from app.core.entities import Security, SecurityCard
 from app.tests.builders import SBER, T0, a_card
@@ -33,11 +33,20 @@ def test_a_price_may_have_seen_any_of_the_splits_after_it() -> None:
     assert factors_of(splits, Timestamp.midnight(date(2024, 3, 1))) == ()
 
 
-def test_names_are_followed_back_and_forth() -> None:
+def test_names_are_followed_back() -> None:
+    assert lineage_of(T, [TCSG, BEFORE, MERGED], []).formerly == (
+        FormerName("TCSG", date(2024, 11, 27)),
+        FormerName("TCS", BEFORE.day),
+    )
+
+
+@pytest.mark.parametrize("listed", [date(2024, 11, 27), date(2024, 11, 28)])
+def test_cards_tell_which_day_a_rename_is_listed_with(listed: date) -> None:
+    rename = replace(TCSG, day=listed)
     old = replace(a_card(Security("TCSG", "TQBR")), is_traded=False, history_till=date(2024, 11, 27))
 
-    assert lineage_of(T, [TCSG, BEFORE, MERGED], []) == Lineage((TCSG, BEFORE))
-    assert lineage_of(old, [TCSG, BEFORE], []) == Lineage((BEFORE,), TCSG)
+    assert lineage_of(T, [rename], []).formerly == (FormerName("TCSG", date(2024, 11, 27)),)
+    assert lineage_of(old, [rename], []).continues == NextName("T", date(2024, 11, 28))
 
 
 def test_an_issue_that_was_merged_is_no_former_name() -> None:
@@ -59,7 +68,10 @@ def test_who_was_gone_before_a_ticker_was_given_again_was_nobody_else() -> None:
 def test_names_that_go_round_in_circles_end() -> None:
     there, back = Rename("A", "B", date(2020, 1, 1)), Rename("B", "A", date(2021, 1, 1))
 
-    assert lineage_of(a_card(Security("A", "TQBR")), [there, back], []).formerly == (back, there)
+    assert lineage_of(a_card(Security("A", "TQBR")), [there, back], []).formerly == (
+        FormerName("B", back.day),
+        FormerName("A", there.day),
+    )
 
 
 @pytest.mark.parametrize("ticker", ["SBER", "GAZP"])

@@ -71,11 +71,11 @@ async def test_the_chain_of_names_and_boards_is_told(storage: IStorage) -> None:
 
     found = (await a_client(storage).get(f"{PATH}/TQBR/TCSG")).json
 
-    assert found["formerly"] == [{"ticker": "TCS", "until": "2020-01-08"}]
+    assert found["formerly"] == [{"ticker": "TCS", "until": "2020-01-09"}]
     assert found["continues_as"] == {"security": "TQBR:T", "since": "2024-11-28"}
     assert found["moves"] == [{"from_board": "TQTF", "to_board": "TQBR", "since": "2021-02-01"}]
     assert chain_words(await get_security(storage, old.security)) == [
-        "formerly TCS until 2020-01-08",
+        "formerly TCS until 2020-01-09",
         "continues as TQBR:T since 2024-11-28",
         "moved from TQTF to TQBR on 2021-02-01",
     ]
@@ -85,7 +85,7 @@ async def test_a_new_security_says_what_it_was_before_also_when_the_list_is_away
     created = await a_client(storage).post(PATH, NEW)
     away = await a_client(MemoryStorage(), directory=Away()).post(PATH, NEW)
 
-    assert created.json["formerly"] == [{"ticker": "SBER03", "until": "2011-11-20"}]
+    assert created.json["formerly"] == [{"ticker": "SBER03", "until": "2011-11-21"}]
     assert (away.status, away.json["formerly"]) == (201, [])
 
 

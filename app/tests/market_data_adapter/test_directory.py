@@ -12,7 +12,7 @@ from app.core.markets import WELL_KNOWN
 from app.market_data_adapter.directory import MoexDirectory
 from app.market_data_adapter.iss import IssClient
 from app.market_data_adapter.parsing_reference import parse_boards, parse_listed
-from app.simulator.clock import SimulatedClock
+from app.simulator.clock import SimulatedClock, read_moment
 from app.simulator.fault_kinds import Split
 from app.simulator.faults import Fault, Match, Reply
 from app.simulator.generated import GeneratedTape
@@ -105,10 +105,12 @@ async def test_splits_are_listed_as_the_exchange_has_them(directory: MoexDirecto
     assert (await directory.splits()).rows == [ListedSplit("SBER", date(2024, 1, 16), 10)]
 
 
-async def test_renames_are_listed(directory: MoexDirectory) -> None:
+async def test_renames_are_listed(directory: MoexDirectory, simulator: Simulator) -> None:
+    simulator.clock.set(read_moment("2024-11-28T12:00:00"))
+
     listed = await directory.renames()
 
-    assert Rename("TCSG", "T", date(2024, 11, 28)) in listed.rows
+    assert Rename("TCSG", "T", date(2024, 11, 27)) in listed.rows
     assert listed.skipped == []
 
 

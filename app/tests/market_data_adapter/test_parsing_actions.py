@@ -74,7 +74,14 @@ def test_columns_are_read_by_name_and_more_of_them_do_not_matter() -> None:
 
 
 @pytest.mark.parametrize(
-    "row", [("2024-11-28", "T", "T"), ("2024-11-28", "", "T"), ("soon", "TCSG", "T"), ("2024-11-28", 7, "T")]
+    "row",
+    [
+        ("2024-11-28", "T", "T"),
+        ("2024-11-28", "", "T"),
+        ("soon", "TCSG", "T"),
+        ("2024-11-28", 7, "T"),
+        ("2024-01-01", "RU000A1054321", "XXXXXX"),
+    ],
 )
 def test_a_rename_that_is_none_is_skipped(row: tuple[object, ...]) -> None:
     assert (parse_renames(answer("changeover", RENAMES, row)).rows, len(parse_renames(

@@ -68,7 +68,6 @@ async def test_the_tasks_for_lists_read_them_once_in_their_time(followed: Servic
     assert (paths.count("splits.json"), paths.count("changeover.json")) == (3, 2)
     async with followed.storage.read() as uow:
         assert [(split.security, split.factor) async for split in uow.splits] == [(SBER, 10.0)]
-        assert await uow.renames.count() > 0
 
 
 async def test_bad_rows_of_a_list_are_told_once_with_the_first(followed: Service, simulator: Simulator) -> None:

@@ -1,5 +1,6 @@
 """What a split does to every kind of store, and who is shown what until prices are read again."""
 
+import asyncio
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 
@@ -168,6 +169,14 @@ async def test_a_split_is_recorded_once(storage: IStorage) -> None:
 
     assert (again.splits, directory.asked) == ([], 2)
     assert await state(storage) == before
+
+
+async def test_of_two_that_look_at_once_one_records(storage: IStorage) -> None:
+    await hold(storage, H1, *hours(-6, 6))
+
+    both = await asyncio.gather(*(record_splits(storage, Splits(), clock()) for _ in range(2)))
+
+    assert sorted(len(recorded.splits) for recorded in both) == [0, 1]
 
 
 async def test_the_list_is_read_once_an_hour_and_after_a_failure_at_once() -> None:

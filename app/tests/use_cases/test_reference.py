@@ -6,7 +6,7 @@ from datetime import date, timedelta
 
 import pytest
 
-from app.core.corporate_actions import BoardMove, ListedSplit, Rename
+from app.core.corporate_actions import BoardMove, FormerName, ListedSplit, Rename
 from app.core.date_time import Timestamp
 from app.core.entities import Security, SecurityCard, Series, Timeframe
 from app.core.errors import (
@@ -175,7 +175,7 @@ async def test_renames_are_read_once_a_day_and_told_of() -> None:
 
     followed = await create_security(storage, FakeAdapter(), SBER, since={Timeframe.M1: T0})
 
-    assert followed.lineage.formerly == (Rename("SBER03", "SBER", date(2011, 11, 21)),)
+    assert followed.lineage.formerly == (FormerName("SBER03", date(2011, 11, 21)),)
     assert [each.lineage for each in await list_securities(storage)] == [followed.lineage]
     async with storage.begin() as uow:
         await uow.renames.clear()
