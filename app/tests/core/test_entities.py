@@ -1,4 +1,6 @@
-from datetime import datetime, timedelta
+from collections.abc import Callable
+from datetime import date, datetime, timedelta
+from itertools import groupby, pairwise
 
 import pytest
 from hypothesis import given
@@ -56,6 +58,26 @@ def test_slots_tile_the_time(moment: Timestamp, timeframe: Timeframe) -> None:
     assert begin <= moment < end
     assert timeframe.floor(end) == end
     assert timeframe.floor(end - timedelta(microseconds=1)) == begin
+
+
+_KEYS: dict[Timeframe, Callable[[date], object]] = {
+    Timeframe.D1: lambda day: day,
+    Timeframe.W1: lambda day: day.isocalendar()[:2],
+    Timeframe.MN1: lambda day: (day.year, day.month),
+    Timeframe.Q1: lambda day: (day.year, (day.month + 2) // 3),
+}
+
+
+@pytest.mark.parametrize("timeframe", _KEYS)
+def test_t4_every_bar_of_1997_to_2029_holds_the_days_of_its_calendar_and_no_others(timeframe: Timeframe) -> None:
+    days = [date(1996, 12, 2) + timedelta(days=number) for number in range(33 * 365)]
+    bars = [list(group) for _, group in groupby(days, _KEYS[timeframe])][1:]
+
+    for bar, following in pairwise(bars):
+        begin, end = Timestamp.midnight(bar[0]), Timestamp.midnight(following[0])
+        assert timeframe.after(begin) == end
+        assert timeframe.floor(Timestamp.midnight(bar[-1])) == begin
+        assert timeframe.floor(end - timedelta(seconds=1)) == begin
 
 
 @pytest.mark.parametrize(
