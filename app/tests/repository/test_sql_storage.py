@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import make_url, text
 
 import app
+from app.core.entities import Security
 from app.core.errors import SchemaMismatchError, StorageBusyError, StorageError, StorageUnavailableError
 from app.core.pages import CandlePage
 from app.repository.sql import SqlStorage
@@ -167,6 +168,14 @@ async def test_the_readers_connection_itself_cannot_write(sql_storage: SqlStorag
     async with sql_storage.read() as reader:
         with pytest.raises(StorageError):
             await reader._transaction.rows(text(statement))
+
+
+async def test_rows_are_written_in_the_order_of_their_keys(sqlite_url: str) -> None:
+    async with opened(sqlite_url) as storage, storage.begin() as uow:
+        await uow.securities.add(a_card(Security(ticker, "TQBR")) for ticker in ("SBER", "AFLT", "GAZP"))
+        written = await uow._transaction.rows(text("SELECT ticker FROM security ORDER BY id"))
+
+    assert [ticker for (ticker,) in written] == ["AFLT", "GAZP", "SBER"]
 
 
 @postgresql_only
