@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV := .venv/$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null || echo none)
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+SEED := $(or $(SEED),$(shell od -An -N4 -tu4 /dev/urandom | tr -d " "))
 LOCK := uv pip compile --universal --generate-hashes --no-header --no-annotate --quiet pyproject.toml
 
 # Stamps: what is installed is as new as what asks for it.
@@ -12,7 +13,7 @@ PROGRAM := $(VENV)/.program
 TOOLS := $(VENV)/.tools
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check fix test bench demo run migrate lock
+.PHONY: help setup check fix test soak bench demo run migrate lock
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +36,11 @@ fix: $(TOOLS) ## mend what ruff can mend
 
 test: $(TOOLS) ## run the tests and measure branch coverage; PostgreSQL and Redis are brought along where wheels exist
 	$(BIN)/pytest --numprocesses auto --cov --cov-report=term
+
+soak: $(TOOLS) ## look for counterexamples some twenty times longer than the tests do; SEED=n looks at the same ones again
+	@echo 'the seed is $(SEED)'
+	HYPOTHESIS_PROFILE=soak $(BIN)/pytest --numprocesses auto --timeout 7200 --hypothesis-seed $(SEED) -p no:randomly \
+		app/tests/core app/tests/test_loader_model.py
 
 bench: $(TOOLS) ## measure how fast candles go in, and how fast minutes become longer bars
 	$(BIN)/python -m app.bench.ingest

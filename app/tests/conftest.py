@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import asyncpg
 import pytest
+from hypothesis import settings
 from redis import Redis as RedisClient
 from sqlalchemy import make_url
 
@@ -22,6 +23,10 @@ from app.repository.sql import SqlStorage
 from app.simulator.servers import Postgresql, Redis
 
 Answer = TypeVar("Answer")
+
+settings.register_profile("soak", max_examples=2_000, stateful_step_count=100, deadline=None, print_blob=True)
+if profile := os.environ.get("HYPOTHESIS_PROFILE"):
+    settings.load_profile(profile)
 
 
 def run_apart(work: Coroutine[object, object, Answer]) -> Answer:

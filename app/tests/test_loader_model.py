@@ -11,7 +11,6 @@ from dataclasses import replace
 from datetime import timedelta
 from itertools import count
 
-import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
@@ -32,6 +31,8 @@ from app.tests.builders import follow
 ORIGIN = Timestamp.from_unix(1_704_265_200)
 RULES = Rules(delay=timedelta(0), margin=timedelta(0), settle=timedelta(minutes=60), silence=timedelta(0))
 LAST = 200
+TIMES = settings.default.max_examples // 100
+STEPS = settings.default.stateful_step_count // 2
 _tickers = count()
 
 
@@ -272,21 +273,19 @@ class LoaderMachine(RuleBasedStateMachine):
         await self._load(self.storage, Wish(self.series, whole))
 
 
-@pytest.mark.timeout(300)
 def test_covered_stays_true_in_memory() -> None:
     run_state_machine_as_test(
         lambda: LoaderMachine(MemoryStorage),  # type: ignore[arg-type]  # a factory will do
-        settings=settings(max_examples=150, stateful_step_count=25, deadline=None),
+        settings=settings(max_examples=TIMES * 150, stateful_step_count=STEPS, deadline=None),
     )
 
 
-@pytest.mark.timeout(300)
 def test_covered_stays_true_in_sql(database_url: str) -> None:
     run_state_machine_as_test(
         lambda: LoaderMachine(lambda: SqlStorage.open(database_url)),  # type: ignore[arg-type]  # a factory will do
         settings=settings(
-            max_examples=12,
-            stateful_step_count=20,
+            max_examples=TIMES * 12,
+            stateful_step_count=STEPS,
             deadline=None,
             suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
         ),

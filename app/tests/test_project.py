@@ -13,7 +13,7 @@ import pytest
 from app.settings import Settings
 
 ROOT = Path(__file__).parents[2]
-TARGETS = ["help", "setup", "check", "fix", "test", "bench", "demo", "run", "migrate", "lock"]
+TARGETS = ["help", "setup", "check", "fix", "test", "soak", "bench", "demo", "run", "migrate", "lock"]
 LOCKS = ("requirements.txt", "requirements-dev.txt")
 REGISTRIES = [
     ".".join(parts)  # in pieces, or this file would be the first to be found
