@@ -20,6 +20,7 @@ from app.core.spans import Period
 
 CANDLE_COLUMNS = ("begin", "open", "high", "low", "close", "volume", "value")
 _DAY = 86_400
+_ERROR = re.compile(rb'"error"\s*:\s*"([^"]+)"')
 _CLOCK = re.compile(r"([01]\d|2[0-3]):([0-5]\d):([0-5]\d)", re.ASCII)
 
 Values = tuple[str, float, float, float, float, float, float]
@@ -136,6 +137,8 @@ def _read_block(body: bytes, name: str) -> tuple[list[str], msgspec.Raw]:
         block = None if raw is None else _block.decode(raw)
     except (msgspec.MsgspecError, ValueError) as error:
         raise SourceBadAnswerError(f"the exchange answered no table {name!r}: {_glimpse(body)} ({error})") from error
+    if block is None and _ERROR.search(body):
+        raise SourceBadAnswerError(f"the exchange answered no table {name!r}: {_glimpse(body)}")
     if block is None:
         raise SourceSchemaError(f"the exchange answered {', '.join(blocks) or 'nothing'} in place of {name!r}")
     return block.columns, block.data
@@ -228,4 +231,6 @@ def _fold(rows: list[Row]) -> tuple[list[Row], int]:
 
 
 def _glimpse(body: bytes) -> str:
-    return repr(body[:60].decode("utf-8", "replace"))
+    """Quote the error that the exchange names itself, else how its answer begins."""
+    named = _ERROR.search(body)
+    return repr((named[1] if named else body[:60]).decode("utf-8", "replace"))

@@ -26,6 +26,7 @@ from app.simulator.fault_kinds import (
     Cut,
     Duplicate,
     Empty,
+    Error,
     Html,
     IgnoreFrom,
     IgnoreStart,
@@ -91,6 +92,10 @@ async def test_s2_a_web_page_is_never_an_empty_answer(
     fault = Html(match=CANDLES, content_type=content_type, times=None)
 
     await assert_fails_alone(service, simulator, fault, SourceBadAnswerError)
+
+
+async def test_s2_an_error_inside_an_answer_is_no_answer(service: Service, simulator: Simulator) -> None:
+    await assert_fails_alone(service, simulator, Error(match=CANDLES, times=None), SourceBadAnswerError)
 
 
 @pytest.mark.parametrize("page", [0, 1])

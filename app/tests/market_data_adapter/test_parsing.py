@@ -68,6 +68,36 @@ def test_s2_s3_what_is_no_answer_is_never_an_empty_one(body: bytes) -> None:
         parse_candles(body, SERIES)
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'[\n{"charsetinfo": {"name": "utf-8"}},\n{"indices": [\n{"error": "Error while acquiring data."}\n]}\n]',
+        b'{"candles": [{"error": "Error while acquiring data."}]}',
+        b'{"indices": [{"error": "Error while acquiring data."}]}',
+    ],
+    ids=["in a list", "in its place", "in another's place"],
+)
+def test_s2_an_error_inside_an_answer_is_quoted(body: bytes) -> None:
+    with pytest.raises(SourceBadAnswerError, match=r"no table 'candles': 'Error while acquiring data\.'"):
+        parse_candles(body, SERIES)
+
+
+def test_metadata_and_the_exchanges_own_order_of_columns_do_not_matter() -> None:
+    body = b"""{"candles": {
+\t"metadata": {"open": {"type": "double"}, "begin": {"type": "datetime", "bytes": 19, "max_size": 0}},
+\t"columns": ["open", "close", "high", "low", "value", "volume", "begin", "end"],
+\t"data": [
+\t\t[101, 101.5, 102, 100.5, 1015.0000000001, 10, "2014-06-09 10:00:00", "2014-06-09 10:59:10"]
+\t]
+}}"""
+
+    [candle] = parse_candles(body, Series(SERIES.security, Timeframe.H1)).candles
+
+    assert str(candle.timestamp) == "2014-06-09T06:00:00Z"
+    assert (candle.open, candle.high, candle.low, candle.close) == (101, 102, 100.5, 101.5)
+    assert (candle.volume, candle.value) == (10, 1015.0000000001)
+
+
 @given(st.integers(0, len(answer(at(0), at(1), at(2))) - 1))
 def test_s3_an_answer_cut_anywhere_is_refused(length: int) -> None:
     with pytest.raises(SourceError):
