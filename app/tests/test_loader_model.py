@@ -31,8 +31,8 @@ from app.tests.builders import follow
 ORIGIN = Timestamp.from_unix(1_704_265_200)
 RULES = Rules(delay=timedelta(0), margin=timedelta(0), settle=timedelta(minutes=60), silence=timedelta(0))
 LAST = 200
-TIMES = settings.default.max_examples // 100
-STEPS = settings.default.stateful_step_count // 2
+TIMES = settings().max_examples // 100
+STEPS = settings().stateful_step_count // 2
 _tickers = count()
 
 
