@@ -42,8 +42,9 @@ soak: $(TOOLS) ## look for counterexamples some twenty times longer than the tes
 	HYPOTHESIS_PROFILE=soak $(BIN)/pytest --numprocesses auto --timeout 7200 --hypothesis-seed $(SEED) -p no:randomly \
 		app/tests/core app/tests/test_loader_model.py
 
-bench: $(TOOLS) ## measure how fast candles go in, and how fast minutes become longer bars
+bench: $(TOOLS) ## measure how fast candles go in, alone and with many securities at once, and how fast minutes become longer bars
 	$(BIN)/python -m app.bench.ingest
+	$(BIN)/python -m app.bench.breadth
 	$(BIN)/python -m app.bench.resample
 
 demo: $(PROGRAM) ## show the whole way against a simulated exchange; STAY=1 leaves it serving

@@ -93,11 +93,15 @@ def _parser() -> argparse.ArgumentParser:
 
 def _measure(load: Load, rounds: int) -> dict[str, list[Measured]]:
     runs: dict[str, list[Measured]] = {way: [] for way in WAYS}
-    with Postgresql(durable=True) as server, _simulator() as source, TemporaryDirectory() as folder:
+    with (
+        Postgresql(durable=True) as server,
+        simulator("--stopped", "--clock", str(NOW)) as source,
+        TemporaryDirectory() as folder,
+    ):
         _child("aiomoex", source, "", load)  # the simulator's memory is warm after this
         for number in track(range(rounds), "rounds", console=Console(stderr=True)):
             name = f"bench_{number}"
-            asyncio.run(_create(server.url, name))
+            asyncio.run(create_database(server.url, name))
             databases = {
                 "aiomoex": "",
                 "sqlite": f"sqlite+aiosqlite:///{Path(folder) / name}.db",
@@ -109,11 +113,15 @@ def _measure(load: Load, rounds: int) -> dict[str, list[Measured]]:
     return runs
 
 
-class _simulator:  # noqa: N801  # used as a function
-    """A simulator in a process of its own, its clock stopped; gives its address."""
+class simulator:  # noqa: N801  # used as a function
+    """A simulator in a process of its own; gives its address."""
+
+    def __init__(self, *options: str) -> None:
+        """Take what the simulator is told on its command line."""
+        self._options = options
 
     def __enter__(self) -> str:
-        command = [sys.executable, "-m", "app.simulator", "--port", "0", "--stopped", "--clock", str(NOW)]
+        command = [sys.executable, "-m", "app.simulator", "--port", "0", *self._options]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
         return next(word for word in self._process.stdout.readline().split() if word.startswith("http")).removesuffix(
@@ -198,7 +206,8 @@ async def _watched() -> AsyncIterator[_Watch]:
     watch.stop()
 
 
-async def _create(server: str, name: str) -> None:
+async def create_database(server: str, name: str) -> None:
+    """Create an empty database on the server."""
     async with AsyncExitStack() as stack:
         connection = await asyncpg.connect(server.replace("+asyncpg", ""))
         stack.push_async_callback(connection.close)
