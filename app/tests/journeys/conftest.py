@@ -1,11 +1,12 @@
 """A stopped exchange over real HTTP, and the whole service in front of it."""
 
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 
 import pytest
+import stamina
 
 from app.bootstrap import Service, bootstrap
 from app.core.date_time import Timestamp
@@ -29,10 +30,11 @@ async def simulator() -> AsyncIterator[Simulator]:
 
 
 def settings_of(simulator: Simulator, database_url: str, **more: object) -> Settings:
-    """Point the service at a simulator, without a request budget and with little patience."""
+    """Point the service at a simulator, without a request budget, with little patience, never left alone for long."""
     values = {"iss_url": simulator.url, "source_name": "simulator", "clock": "source", "database_url": database_url}
     patience = {"iss_rate": None, "iss_concurrency": 16, "iss_attempts": 2, "iss_patience": 5, "redis_url": None}
-    return Settings.model_validate({**values, **patience, **more})
+    steady = {"iss_break_after": 1000, "iss_break_for": 0.05}
+    return Settings.model_validate({**values, **patience, **steady, **more})
 
 
 def environment_of(simulator: Simulator, database_url: str) -> dict[str, str]:
@@ -56,6 +58,14 @@ async def open_service(simulator: Simulator) -> AsyncIterator[Callable[..., Awai
 async def service(open_service: Callable[..., Awaitable[Service]], database_url: str) -> Service:
     """The service on each kind of database."""
     return await open_service(database_url)
+
+
+@pytest.fixture
+def without_pauses() -> Iterator[None]:
+    """Try a request twice, the second time at once."""
+    stamina.set_testing(True, attempts=2, cap=True)
+    yield
+    stamina.set_testing(False)
 
 
 async def contents(storage: IStorage) -> Contents:

@@ -4,15 +4,19 @@ from datetime import timedelta
 
 from app.bootstrap import Service
 from app.core.date_time import Timestamp
-from app.core.entities import CandleSpan, Series
+from app.core.entities import CandleSpan, Series, Timeframe
+from app.core.errors import SourceError
 from app.core.market_data import LoadOutcome
 from app.core.spans import Period
 from app.simulator.faults import Fault
 from app.simulator.server import Simulator
 from app.tests.journeys.conftest import contents
-from app.tests.journeys.test_update import assert_equals_the_tape, update
+from app.tests.journeys.test_update import GAZP, SBER, assert_equals_the_tape, follow, update
 from app.tests.tasks.waiting import eventually
 from app.use_cases.verify import verify
+
+M1, H1 = Series(SBER, Timeframe.M1), Series(GAZP, Timeframe.H1)
+DAYS = 6
 
 
 async def meet(service: Service, simulator: Simulator, *faults: Fault) -> LoadOutcome:
@@ -33,6 +37,24 @@ async def recover(service: Service, simulator: Simulator) -> LoadOutcome:
     await assert_equals_the_tape(service, simulator)
     assert await verify(service.storage) == []
     return outcome
+
+
+async def follow_two(service: Service, *, days: int = DAYS) -> None:
+    """Follow the minutes of one security and the hours of another: what strikes one must not touch the other."""
+    await follow(service, SBER, timeframes=(Timeframe.M1,), days=days)
+    await follow(service, GAZP, timeframes=(Timeframe.H1,), days=days)
+
+
+async def assert_fails_alone(
+    service: Service, simulator: Simulator, fault: Fault, error: type[SourceError] | tuple[type[SourceError], ...]
+) -> None:
+    """The struck series ends with this error, the other one is complete; afterwards both are."""
+    outcome = await meet(service, simulator, fault)
+
+    assert list(outcome.failures) == [M1]
+    assert isinstance(outcome.failures[M1], error)
+    assert await spans_of(service, H1)
+    await recover(service, simulator)
 
 
 async def assert_covered_is_true(service: Service, simulator: Simulator) -> None:

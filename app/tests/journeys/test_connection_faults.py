@@ -16,7 +16,7 @@ import stamina
 from aiohttp import web
 
 from app.bootstrap import Service
-from app.core.entities import Series, Timeframe
+from app.core.entities import Timeframe
 from app.core.errors import SourcePausedError, SourceRefusedError, SourceUnavailableError
 from app.simulator.fault_kinds import Reset, Slow, Status
 from app.simulator.faults import Match
@@ -24,22 +24,15 @@ from app.simulator.server import Simulator
 from app.simulator.servers import FaultProxy
 from app.tests.certificates import Pair, expired, self_signed
 from app.tests.journeys.conftest import environment_of
-from app.tests.journeys.healing import meet, recover, spans_of
-from app.tests.journeys.test_update import GAZP, SBER, assert_equals_the_tape, follow, update
+from app.tests.journeys.healing import H1, M1, follow_two, meet, recover, spans_of
+from app.tests.journeys.test_update import SBER, assert_equals_the_tape, follow, update
 from app.tests.market_data_adapter.asking import moments
 
 OpenService = Callable[..., Awaitable[Service]]
-M1, H1 = Series(SBER, Timeframe.M1), Series(GAZP, Timeframe.H1)
 CANDLES = Match(path="/candles.json")
 SOURCE_FAILED = 4
+pytestmark = pytest.mark.usefixtures("without_pauses")
 IMPATIENT = {"iss_total_timeout": 1, "iss_connect_timeout": 0.3, "iss_read_timeout": 0.3}
-
-
-@pytest.fixture(autouse=True)
-def _without_pauses() -> Iterator[None]:
-    stamina.set_testing(True, attempts=2, cap=True)
-    yield
-    stamina.set_testing(False)
 
 
 @pytest.fixture
@@ -47,9 +40,8 @@ def opened(open_service: OpenService, database_url: str) -> OpenService:
     """Open a service that follows two series before anything goes wrong."""
 
     async def open_(**more: object) -> Service:
-        service = await open_service(database_url, **{"iss_break_after": 1000, "iss_break_for": 0.05, **more})
-        await follow(service, SBER, timeframes=(Timeframe.M1,), days=3)
-        await follow(service, GAZP, timeframes=(Timeframe.H1,), days=3)
+        service = await open_service(database_url, **more)
+        await follow_two(service, days=3)
         return service
 
     return open_
@@ -130,7 +122,7 @@ async def test_s10_a_way_that_swallows_everything_is_given_up(
     address = urlsplit(simulator.url)
     async with FaultProxy(str(address.hostname), address.port or 0) as proxy:
         url = f"http://127.0.0.1:{proxy.port}"
-        service = await open_service(database_url, iss_url=url, iss_break_after=1000, **IMPATIENT)
+        service = await open_service(database_url, iss_url=url, **IMPATIENT)
         await follow(service, SBER, timeframes=(Timeframe.M1,), days=3)
 
         proxy.swallows = True
@@ -277,8 +269,7 @@ async def open_named(opened: OpenService, open_service: OpenService, database_ur
     await opened()
 
     async def open_(**more: object) -> Service:
-        patience = {"iss_break_after": 1000, "iss_break_for": 0.05}
-        return await open_service(database_url, iss_url=f"http://exchange.test:{port}", **{**patience, **more})
+        return await open_service(database_url, iss_url=f"http://exchange.test:{port}", **more)
 
     return open_
 

@@ -1,14 +1,13 @@
 """S: answers that are wrong, all the way into the store. Each row: the fault strikes, then it is gone."""
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
-import stamina
 
 from app.bootstrap import Service
 from app.core.date_time import Timestamp
-from app.core.entities import Series, Timeframe
+from app.core.entities import Timeframe
 from app.core.errors import (
     SourceBadAnswerError,
     SourceError,
@@ -19,8 +18,6 @@ from app.core.errors import (
 )
 from app.core.spans import Period
 from app.simulator.fault_kinds import (
-    BadRow,
-    Beyond,
     Bomb,
     Columns,
     Cut,
@@ -31,58 +28,40 @@ from app.simulator.fault_kinds import (
     IgnoreFrom,
     IgnoreStart,
     Revise,
-    Shuffle,
     Stale,
     WrongDate,
 )
-from app.simulator.faults import Fault, Match
-from app.simulator.iss import Value
+from app.simulator.faults import Match
 from app.simulator.server import Simulator
 from app.tests.journeys.conftest import NOON
-from app.tests.journeys.healing import meet, minutes, recover, spans_of, uncover, wall
-from app.tests.journeys.test_update import GAZP, SBER, assert_equals_the_tape, follow, update
+from app.tests.journeys.healing import (
+    DAYS,
+    H1,
+    M1,
+    assert_fails_alone,
+    follow_two,
+    meet,
+    minutes,
+    recover,
+    spans_of,
+    uncover,
+    wall,
+)
+from app.tests.journeys.test_update import SBER, assert_equals_the_tape, update
 from app.use_cases.create_security import create_security
 from app.use_cases.update_candles import update_candles
 from app.use_cases.verify import verify
 
 OpenService = Callable[..., Awaitable[Service]]
-M1, H1 = Series(SBER, Timeframe.M1), Series(GAZP, Timeframe.H1)
 CANDLES = Match(path="SBER/candles")
-DAYS = 6
-PRICES = ("open", "high", "low", "close")
-DAY_10 = Timestamp.from_moscow(datetime(2024, 1, 16, 10))
-
-
-@pytest.fixture(autouse=True)
-def _without_pauses() -> Iterator[None]:
-    stamina.set_testing(True, attempts=2, cap=True)
-    yield
-    stamina.set_testing(False)
+pytestmark = pytest.mark.usefixtures("without_pauses")
 
 
 @pytest.fixture
-async def service(open_service: OpenService, database_url: str) -> Service:
+async def service(service: Service) -> Service:
     """Two series are followed: the faults strike the minutes of SBER, the hours of GAZP show that nobody else cares."""
-    service = await open_service(database_url, iss_break_after=1000, iss_break_for=0.05)
     await follow_two(service)
     return service
-
-
-async def follow_two(service: Service) -> None:
-    await follow(service, SBER, timeframes=(Timeframe.M1,), days=DAYS)
-    await follow(service, GAZP, timeframes=(Timeframe.H1,), days=DAYS)
-
-
-async def assert_fails_alone(
-    service: Service, simulator: Simulator, fault: Fault, error: type[SourceError] | tuple[type[SourceError], ...]
-) -> None:
-    """The struck series ends with this error, the other one is complete; afterwards both are."""
-    outcome = await meet(service, simulator, fault)
-
-    assert list(outcome.failures) == [M1]
-    assert isinstance(outcome.failures[M1], error)
-    assert await spans_of(service, H1)
-    await recover(service, simulator)
 
 
 @pytest.mark.parametrize("content_type", ["text/html; charset=utf-8", "application/json; charset=utf-8"])
@@ -216,87 +195,6 @@ async def test_s14_an_answer_without_end_is_cut_off(
     await assert_fails_alone(service, simulator, Bomb(match=CANDLES, times=None), SourceRefusedError)
 
 
-@pytest.mark.parametrize("value", ["NaN", "Infinity", None, "", "193.5"])
-async def test_s15_a_price_that_is_no_number_keeps_only_its_slot_open(
-    service: Service, simulator: Simulator, value: Value
-) -> None:
-    is_bare = value in {"NaN", "Infinity"}
-    await assert_quarantined(service, simulator, {"close": value}, is_bare=is_bare)
-
-
-@pytest.mark.parametrize("values", [{"high": 1}, {"open": 1e9}, {"volume": -1}], ids=["high", "open", "volume"])
-async def test_s16_prices_that_contradict_each_other_keep_only_their_slot_open(
-    service: Service, simulator: Simulator, values: dict[str, Value]
-) -> None:
-    await assert_quarantined(service, simulator, values, is_bare=False)
-
-
-async def assert_quarantined(
-    service: Service, simulator: Simulator, values: dict[str, Value], *, is_bare: bool
-) -> None:
-    """One slot stays open, is said so, and is asked again when its pause is over."""
-    bad = BadRow(match=CANDLES, begin=wall(DAY_10), values=values, bare=is_bare, times=None)
-
-    outcome = await meet(service, simulator, bad)
-
-    assert (outcome.failures, outcome.quarantined) == ({}, {M1: 1})
-    before, after = await spans_of(service, M1)
-    assert Period(before.time_till, after.time_from) == Period(DAY_10, DAY_10 + minutes(1))
-    async with service.storage.read() as uow:
-        assert [row.begin async for row in uow.quarantine] == [DAY_10]
-    simulator.clock.advance(minutes(11))
-    await recover(service, simulator)
-    async with service.storage.read() as uow:
-        assert await uow.quarantine.count() == 0
-
-
-async def test_s16_prices_below_zero_are_prices(service: Service, simulator: Simulator) -> None:
-    prices = dict(zip(PRICES, (-2.0, -1.0, -3.0, -2.0), strict=True))
-
-    outcome = await meet(service, simulator, Revise(match=CANDLES, begin=wall(DAY_10), values=prices))
-
-    assert (outcome.failures, outcome.quarantined) == ({}, {})
-    await assert_equals_the_tape(service, simulator)
-
-
-async def test_s17_rows_out_of_order_are_stored_in_order(service: Service, simulator: Simulator) -> None:
-    outcome = await meet(service, simulator, Shuffle(times=None))
-
-    assert outcome.failures == {}
-    await assert_equals_the_tape(service, simulator)
-
-
-async def test_s18_rows_of_the_future_are_not_taken(service: Service, simulator: Simulator) -> None:
-    faults = Beyond(days=30, times=None), Beyond(match=Match(path="GAZP/candles"), days=1, times=None)
-
-    outcome = await meet(service, simulator, *faults)
-
-    assert outcome.failures == {}
-    await recover(service, simulator)
-
-
-async def test_s18_a_row_far_ahead_of_its_page_is_not_believed(service: Service, simulator: Simulator) -> None:
-    await assert_fails_alone(service, simulator, Beyond(match=CANDLES, days=1, times=None), SourceShiftError)
-
-
-async def test_s19_a_forming_bar_is_replaced_until_it_is_whole(service: Service, simulator: Simulator) -> None:
-    seen = []
-    for _ in range(4):
-        await update(service)
-        async with service.storage.read() as uow:
-            hours = [candle async for candle in uow.candles.filter_by_series(H1).newest_first()[:1]]
-        assert all(span.time_till <= hours[0].timestamp for span in await spans_of(service, H1))
-        seen.append((hours[0].timestamp, hours[0].value, hours[0].is_final))
-        simulator.clock.advance(timedelta(minutes=3, seconds=20))
-    simulator.clock.advance(timedelta(hours=3))
-
-    outcome = await recover(service, simulator)
-
-    assert {(begin, is_final) for begin, _, is_final in seen} == {(seen[0][0], False)}
-    assert len({value for _, value, _ in seen}) == 4
-    assert outcome.revised == {}
-
-
 async def test_s21_an_empty_day_is_not_believed_while_it_may_be_late(service: Service, simulator: Simulator) -> None:
     today = Timestamp.from_moscow(datetime(2024, 1, 17))
     await update_candles(service.storage, service.loader, service.clock, time_till=today)
@@ -336,7 +234,7 @@ async def test_s23_clocks_that_disagree_are_an_error_that_says_what_to_do(
 ) -> None:
     now = Timestamp(datetime.now(UTC))
     simulator.clock.set(now)
-    service = await open_service(database_url, clock="system", iss_break_after=1000)
+    service = await open_service(database_url, clock="system")
     await create_security(service.storage, service.adapter, SBER, since={Timeframe.M1: now - timedelta(days=5)})
 
     outcome = await meet(service, simulator, WrongDate(match=CANDLES, seconds=seconds, times=None))

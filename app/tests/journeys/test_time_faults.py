@@ -3,13 +3,12 @@
 import asyncio
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
-import stamina
 
 from app.bootstrap import Service, bootstrap
 from app.core.date_time import Timestamp
@@ -23,7 +22,7 @@ from app.simulator.replay import ReplayTape
 from app.simulator.server import Simulator
 from app.tasks.broker import embedded
 from app.tests.journeys.conftest import NOON, contents, environment_of, settings_of
-from app.tests.journeys.healing import meet, recover, spans_of, uncover
+from app.tests.journeys.healing import H1, M1, meet, recover, spans_of, uncover
 from app.tests.journeys.test_update import GAZP, SBER, assert_equals_the_tape, follow, update
 from app.tests.market_data_adapter.asking import moments
 from app.tests.tasks.waiting import eventually
@@ -31,10 +30,10 @@ from app.use_cases.create_security import create_security
 from app.use_cases.verify import verify
 
 OpenService = Callable[..., Awaitable[Service]]
-M1, H1 = Series(SBER, Timeframe.M1), Series(GAZP, Timeframe.H1)
 LONGER = (Timeframe.W1, Timeframe.MN1, Timeframe.Q1)
 HOUR = timedelta(hours=1)
 CANDLES = Match(path="/candles.json")
+pytestmark = pytest.mark.usefixtures("without_pauses")
 BARS = {
     "2010-01-11 10:00:00": "2010-01-11T07:00:00Z",  # winter time, +3
     "2010-07-01 10:00:00": "2010-07-01T06:00:00Z",  # summer time, +4
@@ -42,13 +41,6 @@ BARS = {
     "2014-10-26 01:00:00": "2014-10-25T21:00:00Z",  # happened twice: the first is meant
     "2014-10-27 10:00:00": "2014-10-27T07:00:00Z",  # +3 since the day before
 }
-
-
-@pytest.fixture(autouse=True)
-def _without_pauses() -> Iterator[None]:
-    stamina.set_testing(True, attempts=2, cap=True)
-    yield
-    stamina.set_testing(False)
 
 
 async def test_t1_bars_of_all_offsets_are_stored_at_their_instants(database_url: str, tmp_path: Path) -> None:
@@ -117,7 +109,7 @@ async def machine(monkeypatch: pytest.MonkeyPatch, simulator: Simulator) -> Mach
 @pytest.fixture
 async def on_a_machine(open_service: OpenService, database_url: str, machine: Machine) -> Service:
     """A service that goes by the machine's clock."""
-    service = await open_service(database_url, clock="system", iss_break_after=1000, iss_break_for=0.05)
+    service = await open_service(database_url, clock="system")
     since = machine.now - timedelta(days=5)
     await create_security(service.storage, service.adapter, SBER, since={Timeframe.M1: since})
     return service
@@ -154,7 +146,7 @@ async def test_t3_a_clock_that_is_a_little_wrong_covers_what_both_clocks_allow(
 
 @pytest.fixture
 def jumping_wall(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the wall clock of this process jump an hour to and fro at every look."""
+    """Let the wall clock of this process jump by an hour, ahead and back, at every look."""
     right, jumps = time.time, [0.0, 3600.0, -3600.0]
 
     def wrong() -> float:
