@@ -4,7 +4,7 @@ import asyncio
 import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 
@@ -88,7 +88,7 @@ class Machine:
     """This machine's clock: right but for an offset, which may come when the time was asked so many times."""
 
     def __init__(self) -> None:
-        self.now = Timestamp(datetime.now(UTC))
+        self.now = NOON
         self.offset = timedelta()
         self.calls_before = 0
 
@@ -98,10 +98,9 @@ class Machine:
 
 
 @pytest.fixture
-async def machine(monkeypatch: pytest.MonkeyPatch, simulator: Simulator) -> Machine:
+def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
     """A machine whose clock agrees with the exchange's, at first."""
     machine = Machine()
-    simulator.clock.set(machine.now)
     monkeypatch.setattr(SystemClock, "now", machine.tell)
     return machine
 
