@@ -16,7 +16,7 @@ from app.core.errors import (
     StorageBusyError,
     StorageError,
 )
-from app.core.market_data import IClock, ILoadProgress, IMarketDataAdapter, LoadOutcome, LoadStep, Rescaling, Wish
+from app.core.market_data import IClock, ILoadProgress, IMarketDataAdapter, LoadOutcome, LoadStep, Wish
 from app.core.pipeline import pump
 from app.core.reconciliation import CORRECTED, WITHDRAWN, Batch, Changes, Rules, reconcile, retry_at
 from app.core.repository import IStorage, IUnitOfWork, read_calendar
@@ -222,8 +222,8 @@ def _record(outcome: LoadOutcome, batch: Batch, changes: Changes) -> None:
     ):
         if number:
             counts[batch.series] = counts.get(batch.series, 0) + number
-    if changes.factor is not None:
-        outcome.rescaled[batch.series] = Rescaling(changes.factor, changes.changed[-1].timestamp, batch.as_of)
+    if changes.rescaling is not None:
+        outcome.rescaled[batch.series] = changes.rescaling
     if batch.candles and changes.state.as_of == batch.as_of:
         outcome.compared.add(batch.series)
 

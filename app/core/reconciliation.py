@@ -9,7 +9,7 @@ from datetime import timedelta
 from app.core.calendar import TradingCalendar
 from app.core.date_time import Timestamp
 from app.core.entities import QuarantinedRow, Series, SeriesState, Timeframe
-from app.core.market_data import SourcePage
+from app.core.market_data import Rescaling, SourcePage
 from app.core.pages import CandlePage
 from app.core.rescaling import common_factor, is_rescaled
 from app.core.spans import Period, gaps, subtract
@@ -149,8 +149,7 @@ class Changes:
     `new`: candles to insert; `changed`: new values of stored ones; `superseded`: the old values of those that were
     final; `dropped`: forming candles that are gone; `withdrawn`: final ones that two answers lack. `doubts`: rows for
     the quarantine, of final candles that this answer lacks. `covered`: periods the batch adds to the spans;
-    `uncovered`: those it takes away. `factor`: by which the prices of all covered candles that changed were multiplied,
-    if by one and of many of them: a split.
+    `uncovered`: those it takes away. `rescaling`: what a split did to the prices of all covered candles that changed.
     """
 
     new: CandlePage
@@ -162,7 +161,7 @@ class Changes:
     covered: Sequence[Period]
     uncovered: Sequence[Period]
     state: SeriesState
-    factor: float | None = None
+    rescaling: Rescaling | None
 
 
 def reconcile(
@@ -199,8 +198,10 @@ def reconcile(
     is_history = bool(uncovered or withdrawn) or (bool(spans) and any(map(is_covered, [*new.begins, *changed.begins])))
     doubts = _doubts(batch, doubted, quarantined)
     state = _next_state(state, batch, is_changed=is_changed, is_history=is_history)
-    factor = common_factor(stored.pick(map(is_covered, stored.begins)), changed) if changed else None
-    return Changes(new, changed, superseded, dropped, withdrawn, doubts, covered, uncovered, state, factor)
+    rewritten = changed.pick(map(is_covered, changed.begins))
+    factor = common_factor(stored, rewritten)
+    rescaling = None if factor is None else Rescaling(factor, rewritten[-1].timestamp, batch.as_of)
+    return Changes(new, changed, superseded, dropped, withdrawn, doubts, covered, uncovered, state, rescaling)
 
 
 def retry_at(row: QuarantinedRow) -> Timestamp:
