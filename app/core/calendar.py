@@ -139,7 +139,7 @@ class TradingCalendar:
             return None
         told = self.told.get(day)
         is_short = told is not None and told.reason is DayReason.WEEKEND
-        hours = (WEEKEND_SESSION,) if is_short else self._full_hours(day)
+        hours = self._hours(day) if is_short else self._full_hours(day)
         opens, closes = hours[0].opens, max(_AT_LEAST_UNTIL, hours[-1].closes)
         if told is not None:
             opens = min(opens, told.opens or opens)
