@@ -22,11 +22,8 @@ from app.core.spans import Period
 
 CANDLE_COLUMNS = ("begin", "open", "high", "low", "close", "volume", "value")
 _DAY = 86_400
-<<<<<<< HEAD
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _MINUTES = {f" {minute // 60:02}:{minute % 60:02}:00": minute * 60 for minute in range(24 * 60)}
-=======
->>>>>>> rel
 _ERROR = re.compile(rb'"error"\s*:\s*"([^"]+)"')
 _CLOCK = re.compile(r"([01]\d|2[0-3]):([0-5]\d):([0-5]\d)", re.ASCII)
 

@@ -2,7 +2,7 @@ from collections.abc import Sequence
 from datetime import date, datetime, time, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from app.core.calendar import CalendarDay, DayReason, TradingCalendar
@@ -254,7 +254,11 @@ def calendars(draw: st.DrawFn) -> tuple[TradingCalendar, date]:
     return TradingCalendar.of(engine, draw(st.lists(found, max_size=12))), middle
 
 
+OLD_WEEKEND = CalendarDay("stock", date(2021, 5, 22), is_traded=True, reason=DayReason.WEEKEND)
+
+
 @given(calendars())
+@example((TradingCalendar.of("stock", [OLD_WEEKEND]), OLD_WEEKEND.day))
 def test_no_minute_of_a_session_that_may_be_is_called_closed(given_: tuple[TradingCalendar, date]) -> None:
     calendar, middle = given_
     for session in calendar.on(middle).sessions:
