@@ -56,13 +56,13 @@ MUTANTS = {
     ),
     "the last bar of an answer is believed": Mutant(
         f"{_RECONCILIATION}:batch_of",
-        "is_open = bool(candles) and not is_followed and _end(candles, -1) > settled",
-        "is_open = False",
+        "is_open = bool(candles) and",
+        "is_open = False and",
         f"{_SCENARIOS}::test_the_last_minute_of_a_source_that_lags_is_not_believed",
     ),
     "silence is believed at once": Mutant(
-        "app.market_data_loader:_Window._pages",
-        "if is_silent and not is_repeated and page.is_last:",
+        "app.market_data_windows:Window._pages",
+        "if not is_repeated:",
         "if False:",
         f"{_SCENARIOS}::test_silence_is_not_believed_of_a_source_that_traded",
     ),
@@ -80,8 +80,8 @@ MUTANTS = {
     ),
     "the slot of a bad row is covered": Mutant(
         f"{_RECONCILIATION}:reconcile",
-        "for claim in subtract([proven], batch.holes)",
-        "for claim in [proven]",
+        "subtract([proven], [*batch.holes, *slots])",
+        "subtract([proven], slots)",
         f"{_CORE}/test_reconciliation.py::test_i8_the_slot_of_a_rejected_row_stays_uncovered",
     ),
     "a period holds its end": Mutant(

@@ -7,14 +7,12 @@ import pytest
 from app.repository.memory import MemoryStorage
 from app.tests.test_loader_model import LAST, LoaderMachine
 
-EVERY_MINUTE = 2**151 - 1
-
 
 @pytest.fixture
 def machine() -> Iterator[LoaderMachine]:
     """A hundred minutes have traded, the next one is forming; in the end one honest load heals everything."""
     machine = LoaderMachine(MemoryStorage)
-    machine.begin(100, EVERY_MINUTE)
+    machine.begin(100, silent=0)
     yield machine
     machine.teardown()
 

@@ -3,7 +3,7 @@
 import itertools
 from datetime import timedelta
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from app.core.date_time import Timestamp
@@ -29,6 +29,7 @@ def minutes(spans: list[Period]) -> set[int]:
     return {n for n in range(41) if any(minute(n) in span for span in spans)}
 
 
+@example([period(0, 1), period(1, 2)])
 @given(many)
 def test_merging_keeps_the_minutes_in_normal_form(spans: list[Period]) -> None:
     united = merge(spans)

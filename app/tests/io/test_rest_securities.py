@@ -44,6 +44,8 @@ async def test_a_new_security_is_created_and_then_found(client: Client) -> None:
             "followed_from": "2024-01-02T21:00:00Z",
             "as_of": None,
             "watermark": None,
+            "failed_at": None,
+            "failure": None,
             "version": 0,
             "history_version": 0,
         }

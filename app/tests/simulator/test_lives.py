@@ -22,8 +22,9 @@ async def test_a_rename_is_listed_from_the_last_day_of_the_old_code() -> None:
     async with opened("2024-11-26T12:00:00") as (client, _):
         before = await client.get(CHANGEOVER)
 
-    assert answer.block("changeover") == [{"action_date": "2024-11-27", "old_secid": "TCSG", "new_secid": "T"}]
-    assert before.block("changeover") == []
+    renamed = {"action_date": "2024-11-27", "old_secid": "TCSG", "new_secid": "T"}
+    assert answer.block("changeover") == [*before.block("changeover"), renamed]
+    assert [row["old_secid"] for row in before.block("changeover")] == ["SBER03"]
 
 
 async def test_candles_are_never_stitched() -> None:
