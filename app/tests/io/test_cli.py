@@ -422,7 +422,7 @@ def test_spans_and_gaps_are_shown_with_reasons(loaded: Candles) -> None:
 
 def test_followed_securities_are_listed(loaded: Candles) -> None:
     assert loaded("securities").stdout.splitlines()[1:] == [
-        "TQBR:SBER\tСбербанк\tH1 D1\t2024-04-25 00:00\t2024-05-15 14:00\t"
+        "TQBR:SBER\tСбербанк\tH1 D1\t2024-04-25 00:00\t2024-05-15 14:00\tformerly SBER03 until 2011-12-14"
     ]
     (listed,) = json.loads(loaded("securities", "--json").stdout)
     assert (listed["security"], listed["series"][0]["watermark"]) == ("TQBR:SBER", "2024-05-15T11:00:00Z")
