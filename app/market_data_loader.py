@@ -1,8 +1,9 @@
 """Gaps -> pages of the exchange -> candles and spans, through bounded queues; knows only the ports of the core."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from typing import TypeVar
 
 from app.core.calendar import TradingCalendar
 from app.core.corporate_actions import factors_of
@@ -24,8 +25,12 @@ from app.core.spans import Period, gaps, subtract
 from app.core.staleness import freshened
 from app.market_data_windows import Window, cut, known_from
 
+Item = TypeVar("Item")
+
 _TRIES = 3
 _QUEUED_BATCHES = 2
+_FEW = 4
+"""Up to so many series are looked up one by one."""
 
 
 class MarketDataLoader:
@@ -46,7 +51,7 @@ class MarketDataLoader:
 
     async def _missing(self, wishes: Iterable[Wish], now: Timestamp) -> Sequence[Wish]:
         async with self._storage.read() as uow:
-            found = [gap for wish in wishes for gap in await _gaps(uow, wish, now)]
+            found = await _all_gaps(uow, list(wishes), now)
             cards, calendars = await _cards_and_calendars(uow, found)
         return [gap for gap in found if not self._is_closed(gap, calendars[cards[gap.series.security].engine], now)]
 
@@ -110,25 +115,50 @@ async def _cards_and_calendars(
     """Return the cards by security, and the calendars by engine with what was told of the days of these wishes."""
     if not wishes:
         return {}, {}
-    cards = {security: await uow.securities.get(security) for security in {wish.series.security for wish in wishes}}
+    cards = await _cards(uow, {wish.series.security for wish in wishes})
     first = min(wish.period.time_from for wish in wishes).moscow.date()
     last = max(wish.period.time_till for wish in wishes).moscow.date()
     engines = {card.engine for card in cards.values()}
     return cards, {engine: await read_calendar(uow, engine, first, last) for engine in engines}
 
 
-async def _gaps(uow: IUnitOfWork, wish: Wish, now: Timestamp) -> list[Wish]:
+async def _cards(uow: IUnitOfWork, wanted: Collection[Security]) -> Mapping[Security, SecurityCard]:
+    if len(wanted) <= _FEW:
+        return {security: await uow.securities.get(security) for security in wanted}
+    return {card.security: card async for card in uow.securities if card.security in wanted}
+
+
+async def _all_gaps(uow: IUnitOfWork, wishes: Sequence[Wish], now: Timestamp) -> list[Wish]:
+    """Return what is missing of each wish. Of many, all spans are read at once: they are few beside the candles."""
+    if len(wishes) <= _FEW:
+        spans_of = {
+            wish.series: [_period(span) async for span in uow.spans.filter_by_series(wish.series)] for wish in wishes
+        }
+    else:
+        spans_of = _by_series([(span.series, _period(span)) async for span in uow.spans])
+    bad_of = _by_series([(row.series, row) async for row in uow.quarantine if now < retry_at(row)])
+    return [gap for wish in wishes for gap in _gaps(wish, spans_of.get(wish.series, []), bad_of.get(wish.series, []))]
+
+
+def _gaps(wish: Wish, spans: Sequence[Period], bad: Sequence[QuarantinedRow]) -> list[Wish]:
     """Return what is missing, less the slots of bad rows whose time to be asked again has not come."""
-    spans = [_period(span) async for span in uow.spans.filter_by_series(wish.series).filter_touching(wish.period)]
     if wish.again:
         return [replace(wish, is_inner=any(wish.period.time_till in span for span in spans))] if wish.period else []
     missing = gaps(spans, wish.period)
-    if not missing:
-        return []
-    bad = [row async for row in uow.quarantine.filter_by_series(wish.series) if now < retry_at(row)]
     holes = [Period(row.begin, wish.series.timeframe.after(row.begin)) for row in bad]
     begins = {span.time_from for span in spans}
-    return [Wish(wish.series, gap, gap.time_till in begins) for gap in subtract(missing, holes)]
+    covered_since = {span.time_till: span.time_from for span in spans}
+    return [
+        Wish(wish.series, gap, is_inner=gap.time_till in begins, covered_since=covered_since.get(gap.time_from))
+        for gap in subtract(missing, holes)
+    ]
+
+
+def _by_series(pairs: Iterable[tuple[Series, Item]]) -> dict[Series, list[Item]]:
+    found: dict[Series, list[Item]] = {}
+    for series, item in pairs:
+        found.setdefault(series, []).append(item)
+    return found
 
 
 async def _note(storage: IStorage, failures: Mapping[Series, Exception], now: Timestamp) -> None:

@@ -230,12 +230,9 @@ async def known_from(uow: IUnitOfWork, wish: Wish) -> Timestamp | None:
 
     It is the last one before an inner gap, and one of the last `OVERLAP_BARS` before any other.
     """
-    if wish.again:
+    if wish.again or wish.covered_since is None:
         return None
-    begin = wish.period.time_from
-    touching = uow.spans.filter_by_series(wish.series).filter_touching(Period(begin, begin))
-    spans = [span.time_from async for span in touching if span.time_till == begin]
-    since = min(spans, default=wish.series.timeframe.floor(begin - _INSTANT))
+    begin, since = wish.period.time_from, wish.covered_since
     before = _final(uow, wish.series).filter_by_timestamp_gte(since).filter_by_timestamp_lt(begin).newest_first()
     known = await before[: 1 if wish.is_inner else OVERLAP_BARS].page(wish.series)
     return known[0].timestamp if known else None

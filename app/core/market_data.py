@@ -88,13 +88,15 @@ class IMarketDataAdapter(Protocol):
 class Wish:
     """A period of a series that should be stored, both ends aligned to the timeframe.
 
-    `is_inner`: there is coverage where it ends. `again`: read it although it is covered.
+    `is_inner`: there is coverage where it ends. `again`: read it although it is covered. `covered_since`: where the
+    coverage begins that ends where this period begins; None without any.
     """
 
     series: Series
     period: Period
     is_inner: bool = False
     again: bool = False
+    covered_since: Timestamp | None = None
 
 
 @dataclass(frozen=True, slots=True)

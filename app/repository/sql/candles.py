@@ -11,7 +11,7 @@ from app.core.date_time import Timestamp
 from app.core.entities import Candle, Series
 from app.core.pages import CandlePage
 from app.repository.sql import columns
-from app.repository.sql.catalogue import id_of, require_series_ids, series_ids
+from app.repository.sql.catalogue import require_series_ids, series_ids
 from app.repository.sql.collection import table_of
 from app.repository.sql.of_series import SqlSeriesCollection
 from app.repository.windows import WHOLE
@@ -46,6 +46,7 @@ class SqlCandleRepository(SqlSeriesCollection[Candle]):
 
     table = _CANDLE
     key = ("series_id", "timeframe", "begin")
+    is_large = True
 
     _is_newest_first: bool = False
 
@@ -123,7 +124,7 @@ class SqlCandleRepository(SqlSeriesCollection[Candle]):
         )
 
     def _pinned(self, series: Series) -> tuple[ColumnElement[bool], ...]:
-        return (_CANDLE.c.series_id == id_of(series), _CANDLE.c.timeframe == series.timeframe.interval)
+        return (_CANDLE.c.series_id == self._id_of(series), _CANDLE.c.timeframe == series.timeframe.interval)
 
     def _order_in_series(self) -> Sequence[ColumnElement[Any]]:
         return [_CANDLE.c.begin.desc() if self._is_newest_first else _CANDLE.c.begin]

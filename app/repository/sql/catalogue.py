@@ -155,6 +155,14 @@ def _security_values(card: SecurityCard) -> Values:
 
 
 _STATE = select(SERIES, SECURITY.c.ticker, SECURITY.c.board).join_from(SERIES, SECURITY)
+# These are asked for each batch of candles: made once, they are compiled once.
+_ONE_STATE = _STATE.where(
+    SECURITY.c.ticker == bindparam("ticker"),
+    SECURITY.c.board == bindparam("board"),
+    SERIES.c.timeframe == bindparam("t"),
+)
+_LOCKED_STATE = _ONE_STATE.with_for_update(of=SERIES)
+_CHANGE_STATE = update(SERIES).where(SERIES.c.id == bindparam("known_id"))
 
 
 @dataclass(frozen=True)
@@ -174,22 +182,27 @@ class SqlSeriesRepository(_Catalogue[SeriesState]):
         return self._where(SERIES.c.followed_from.is_not(None))
 
     async def get(self, series: Series, /) -> SeriesState:
-        return await self._find(series, _STATE.where(*self._filters()))
+        return await self._find(series, _ONE_STATE.where(*self._filters()) if self._clauses else _ONE_STATE)
 
     async def lock(self, series: Series, /) -> SeriesState:
         """Take the row's lock on PostgreSQL; on SQLite this transaction already keeps all other writers out."""
         self._transaction.require_writer()
-        return await self._find(series, _STATE.with_for_update(of=SERIES))
+        return await self._find(series, _LOCKED_STATE)
 
-    async def _find(self, series: Series, states: Select[Any]) -> SeriesState:
-        this = states.where(_is(series.security), SERIES.c.timeframe == series.timeframe.interval)
-        for row in await self._transaction.rows(this):
+    async def _find(self, series: Series, state: Select[Any]) -> SeriesState:
+        key = {"ticker": series.security.ticker, "board": series.security.board, "t": series.timeframe.interval}
+        for row in await self._transaction.rows(state, key):
             self._transaction.ids[series] = row.id
             return self._entity(row)
         raise refusals.unknown_series(series)
 
     async def add(self, items: Iterable[SeriesState], /) -> None:
         states = list(items)
+        known = self._transaction.ids
+        if len(states) == 1 and states[0].series in known:  # it was locked to be changed
+            rest = {name: value for name, value in _state_values(states[0], 0).items() if name not in self.key}
+            await self._transaction.write(_CHANGE_STATE, [{**rest, "known_id": known[states[0].series]}])
+            return
         ids = await security_ids(self._transaction, {state.series.security for state in states})
         await self._save([_state_values(state, ids[state.series.security]) for state in states])
 

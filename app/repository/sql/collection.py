@@ -31,6 +31,8 @@ class SqlCollection(Generic[Entity]):
     _window: Window = WHOLE
 
     table: ClassVar[Table]
+    is_large: ClassVar[bool] = False
+    """Whether to read through a cursor, some thousand rows at a time; all at once costs less where rows are few."""
     key: ClassVar[Sequence[str]]
     """The columns of the natural key."""
 
@@ -42,8 +44,13 @@ class SqlCollection(Generic[Entity]):
         return replace(self, _clauses=(*self._clauses, clause))
 
     async def __aiter__(self) -> AsyncIterator[Entity]:
-        async for row in self._transaction.stream(self._window_of(self._ordered())):
-            yield self._entity(row)
+        rows = self._window_of(self._ordered())
+        if self.is_large:
+            async for row in self._transaction.stream(rows):
+                yield self._entity(row)
+        else:
+            for row in await self._transaction.rows(rows):
+                yield self._entity(row)
 
     async def count(self) -> int:
         [(total,)] = await self._transaction.rows(select(func.count()).select_from(self.table).where(*self._filters()))
@@ -71,11 +78,13 @@ class SqlCollection(Generic[Entity]):
 
     async def _upsert(self, rows: Iterable[Values]) -> None:
         """Insert, or replace under the same key: sorted, each key once, equal rows left alone."""
-        await self._transaction.write(upsert(self._transaction, self.table, self.key), self._folded(rows))
+        if folded := self._folded(rows):
+            await self._transaction.write(upsert(self._transaction, self.table, self.key), folded)
 
     async def _delete(self, keys: Iterable[Values]) -> None:
-        statement = delete(self.table).where(*(self.table.c[name] == bindparam(name) for name in self.key))
-        await self._transaction.write(statement, self._folded(keys))
+        if rows := self._folded(keys):
+            statement = delete(self.table).where(*(self.table.c[name] == bindparam(name) for name in self.key))
+            await self._transaction.write(statement, rows)
 
     def _folded(self, rows: Iterable[Values]) -> list[Values]:
         """Keep the last row of each key, in order: two writers that sort alike cannot deadlock."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
-from sqlalchemy import ColumnElement, Row, Select, false, select
+from sqlalchemy import ColumnElement, Row, ScalarSelect, Select, false, select
 
 from app.core.entities import Series
 from app.repository.sql.catalogue import SECURITY, SERIES, id_of, series_of
@@ -29,7 +29,11 @@ class SqlSeriesCollection(SqlCollection[Entity]):
         return (*self._pinned(self._series), *self._clauses)
 
     def _pinned(self, series: Series) -> tuple[ColumnElement[bool], ...]:
-        return (self.table.c.series_id == id_of(series),)
+        return (self.table.c.series_id == self._id_of(series),)
+
+    def _id_of(self, series: Series) -> int | ScalarSelect[int]:
+        """Return the id if this transaction knows it, else the question for it."""
+        return self._transaction.ids.get(series) or id_of(series)
 
     def _ordered(self) -> Select[Any]:
         if self._series is not None:

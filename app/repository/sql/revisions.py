@@ -23,6 +23,7 @@ class SqlRevisionRepository(SqlSeriesCollection[CandleRevision]):
 
     table = _REVISION
     key = ("series_id", "begin", "revision")
+    is_large = True
 
     async def supersede(self, page: CandlePage, /, *, reason: str, superseded_at: Timestamp) -> None:
         if not page:

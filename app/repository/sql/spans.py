@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-from sqlalchemy import ColumnElement, Row, insert, select
+from sqlalchemy import ColumnElement, Row, bindparam, insert, select
 
 from app.core.entities import CandleSpan, Series
 from app.core.spans import Period, merge, subtract
@@ -14,6 +14,13 @@ from app.repository.sql.of_series import SqlSeriesCollection
 from db_schema import models
 
 _SPAN = table_of(models.CandleSpan)
+# These are asked for each batch of candles: made once, they are compiled once.
+_TOUCHING = select(_SPAN).where(
+    _SPAN.c.series_id == bindparam("series"),
+    _SPAN.c.time_from <= bindparam("time_till"),
+    _SPAN.c.time_till >= bindparam("time_from"),
+)
+_INSERT = insert(_SPAN)
 
 
 @dataclass(frozen=True)
@@ -43,12 +50,12 @@ class SqlSpanRepository(SqlSeriesCollection[CandleSpan]):
     ) -> None:
         """Replace the spans that each change touches by what it makes of them."""
         for period in changes:
-            touching = select(_SPAN).where(_SPAN.c.series_id == series_id, _touches(period))
-            rows = await self._transaction.rows(touching)
+            ends = {"series": series_id, "time_from": period.time_from, "time_till": period.time_till}
+            rows = await self._transaction.rows(_TOUCHING, ends)
             old = {Period(row.time_from, row.time_till) for row in rows}
             new = set(change(sorted(old), period))
             await self._delete({"series_id": series_id, "time_from": span.time_from} for span in old - new)
-            await self._transaction.write(insert(_SPAN), [_values(series_id, span) for span in sorted(new - old)])
+            await self._transaction.write(_INSERT, [_values(series_id, span) for span in sorted(new - old)])
 
     def _entity(self, row: Row[Any]) -> CandleSpan:
         series = self._series_of(row)

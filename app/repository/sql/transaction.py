@@ -35,9 +35,9 @@ class Transaction:
     def is_postgresql(self) -> bool:
         return self.connection.dialect.name == "postgresql"
 
-    async def rows(self, statement: Executable) -> Sequence[Row[Any]]:
+    async def rows(self, statement: Executable, values: Mapping[str, object] | None = None) -> Sequence[Row[Any]]:
         with self._guarded():
-            return (await self.connection.execute(statement)).all()
+            return (await self.connection.execute(statement, values)).all()
 
     async def stream(self, statement: Select[Any]) -> AsyncIterator[Row[Any]]:
         """Read through a cursor of its own, some thousand rows at a time."""
