@@ -67,7 +67,7 @@ def asked(simulator: Simulator) -> int:
     return number
 
 
-async def test_a_correction_of_the_last_candles_comes_with_the_next_update(
+async def test_s20_a_correction_of_the_last_candles_comes_with_the_next_update(
     service: Service, simulator: Simulator
 ) -> None:
     await load(service)
@@ -86,7 +86,7 @@ async def test_a_correction_of_the_last_candles_comes_with_the_next_update(
     assert await verify(service.storage) == []
 
 
-async def test_a_late_candle_among_the_last_ones_is_added(service: Service, simulator: Simulator) -> None:
+async def test_s20_a_late_candle_among_the_last_ones_is_added(service: Service, simulator: Simulator) -> None:
     late = simulator.faults.add(Withdraw(match=MINUTES, begin=RECENT))
     await load(service)
     before = await state_of(service)
@@ -99,7 +99,7 @@ async def test_a_late_candle_among_the_last_ones_is_added(service: Service, simu
     assert await verify(service.storage) == []
 
 
-async def test_yesterday_is_compared_once_a_night(service: Service, simulator: Simulator) -> None:
+async def test_s20_yesterday_is_compared_once_a_night(service: Service, simulator: Simulator) -> None:
     await load(service, Timeframe.M1, Timeframe.D1)
     simulator.faults.add(Revise(match=MINUTES, begin=YESTERDAY, values={"volume": 7}))
     assert (await update(service)).revised == {}
@@ -157,7 +157,7 @@ async def test_a_series_without_candles_has_no_night(service: Service, simulator
     assert (asked(simulator), (await state_of(service)).reread_at) == (0, NOON)
 
 
-async def test_what_is_covered_is_read_again_on_demand(service: Service, simulator: Simulator) -> None:
+async def test_s20_what_is_covered_is_read_again_on_demand(service: Service, simulator: Simulator) -> None:
     await load(service)
     simulator.faults.add(Revise(match=MINUTES, begin="2024-01-15 15:00:00", values={"volume": 7}))
     ports = (service.storage, service.loader, service.clock)
@@ -170,7 +170,7 @@ async def test_what_is_covered_is_read_again_on_demand(service: Service, simulat
         await update_candles(*ports, again=True)
 
 
-async def test_i5_a_candle_that_vanished_is_doubted_first_and_withdrawn_later(
+async def test_i5_s20_a_candle_that_vanished_is_doubted_first_and_withdrawn_later(
     service: Service, simulator: Simulator
 ) -> None:
     await load(service)
