@@ -6,10 +6,9 @@ import pytest
 
 from app.bootstrap import Service
 from app.core.calendar import DayReason
-from app.core.date_time import Timestamp
 from app.core.entities import Series, Timeframe
 from app.core.spans import Period
-from app.simulator.clock import read_moment
+from app.simulator.clock import read_moment as at
 from app.simulator.fault_kinds import Html, Status
 from app.simulator.faults import Fault, Match
 from app.simulator.server import Simulator
@@ -39,10 +38,6 @@ TOLD: dict[str, tuple[Fault, ...]] = {
 }
 FOR_ALL_CALENDARS = pytest.mark.parametrize("faults", TOLD.values(), ids=TOLD)
 pytestmark = pytest.mark.usefixtures("without_pauses")
-
-
-def at(text: str) -> Timestamp:
-    return read_moment(text)
 
 
 def spoil(simulator: Simulator, faults: tuple[Fault, ...]) -> None:
