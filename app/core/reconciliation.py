@@ -28,6 +28,9 @@ _LAST_RETRY = timedelta(hours=24)
 SETTLE = timedelta(hours=24)
 """After so long silence is believed, unless settings say otherwise."""
 
+SILENCE = timedelta(hours=6)
+"""A settled stretch of bars within a day that is shorter and has none is left for later."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rules:
@@ -41,7 +44,7 @@ class Rules:
     delay: timedelta
     margin: timedelta = timedelta(seconds=60)
     settle: timedelta = SETTLE
-    silence: timedelta = timedelta(hours=6)
+    silence: timedelta = SILENCE
 
     def watermark(self, series: Series, as_of: Timestamp) -> Timestamp:
         """Return the moment up to which bars are final (I4)."""

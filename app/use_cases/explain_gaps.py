@@ -8,7 +8,7 @@ from enum import StrEnum
 from app.core.calendar import TradingCalendar
 from app.core.date_time import Timestamp
 from app.core.entities import SecurityCard, SeriesState, Timeframe
-from app.core.reconciliation import SETTLE
+from app.core.reconciliation import SETTLE, SILENCE
 from app.core.repository import IUnitOfWork, read_calendar
 from app.core.spans import Period, gaps, merge, subtract
 
@@ -115,7 +115,7 @@ async def _refused(uow: IUnitOfWork, state: SeriesState) -> _Known:
 async def _unsettled(uow: IUnitOfWork, state: SeriesState, last: Period) -> Sequence[_Known]:
     """Tell of the end of what was answered: its newest bar still forms, and behind it nothing came yet."""
     watermark = state.watermark
-    if watermark is None or last.time_from < watermark - SETTLE:
+    if watermark is None or last.time_from < state.series.timeframe.floor(watermark - SETTLE - SILENCE):
         return []
     if await uow.spans.filter_by_series(state.series).filter_touching(Period(last.time_till, _END))[:1].count():
         return []

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import replace
-from datetime import datetime, time
+from datetime import datetime, time, timedelta
 
 from app.core.date_time import Timestamp
 from app.core.entities import Security, Series, SeriesState, Timeframe
@@ -51,20 +51,32 @@ def _is_due(state: SeriesState, now: Timestamp) -> bool:
 
 
 async def _last_days(uow: IUnitOfWork, state: SeriesState) -> Period | None:
-    """Return from the first of the last trading days to the end of coverage; None if no final candle is stored."""
+    """Return the last trading days, as far as they are covered; None if no final candle is stored.
+
+    Silence behind them is no part of it: updates read on from the last candles anyway, and a halt may last for years.
+    """
     series = state.series
     final = uow.candles.filter_by_series(series).filter_by_final(True)  # noqa: FBT003  # a column's value
-    begin: Timestamp | None = None
-    for _ in range(TRADING_DAYS):
-        begin = await _newest_day(final if begin is None else final.filter_by_timestamp_lt(begin), series) or begin
+    newest = await _newest(final, series)
     spans = [span async for span in uow.spans.filter_by_series(series)]
-    return Period(max(begin, state.followed_from or begin), spans[-1].time_till) if begin and spans else None
+    if newest is None or not spans:
+        return None
+    begin = _midnight(newest)
+    for _ in range(TRADING_DAYS - 1):
+        before = await _newest(final.filter_by_timestamp_lt(begin), series)
+        begin = begin if before is None else _midnight(before)
+    end = max(_midnight(newest, days=1), series.timeframe.after(newest))
+    return Period(max(begin, state.followed_from or begin), min(end, spans[-1].time_till))
 
 
-async def _newest_day(candles: ICandleRepository, series: Series) -> Timestamp | None:
-    """Return the Moscow midnight before the newest candle."""
+async def _newest(candles: ICandleRepository, series: Series) -> Timestamp | None:
     newest = await candles.newest_first()[:1].page(series)
-    return Timestamp.midnight(newest[0].timestamp.moscow.date()) if newest else None
+    return newest[0].timestamp if newest else None
+
+
+def _midnight(moment: Timestamp, *, days: int = 0) -> Timestamp:
+    """Return the Moscow midnight before a moment, or so many days after that one."""
+    return Timestamp.midnight(moment.moscow.date() + timedelta(days=days))
 
 
 async def _mark(storage: IStorage, done: Collection[Series], now: Timestamp) -> None:

@@ -12,6 +12,7 @@ from app.core.spans import Period
 from app.simulator.server import Simulator
 from app.tests.journeys.conftest import NOON, contents
 from app.tests.journeys.test_update import assert_equals_the_tape
+from app.use_cases.audit_candles import audit_candles
 from app.use_cases.create_security import create_security
 from app.use_cases.get_spans import get_spans
 from app.use_cases.update_candles import update_candles
@@ -64,6 +65,7 @@ async def test_every_timeframe_of_a_security_of_each_class_equals_the_tape(
     assert {series.timeframe for series in await contents(service.storage)} == set(SOURCED)
     await assert_equals_the_tape(service, simulator)
     assert await verify(service.storage) == []
+    assert await audit_candles(service.storage, service.clock) == []
 
 
 ONE_KIND = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

@@ -60,6 +60,24 @@ async def test_what_was_answered_without_a_bar_saw_no_trades_yet(storage: IStora
     ]
 
 
+@pytest.mark.parametrize(
+    ("covered_till", "reason"),
+    [("2024-01-18 16:00", GapReason.NO_TRADES), ("2024-01-18 15:50", GapReason.NOT_LOADED)],
+    ids=["left for later", "never asked about"],
+)
+async def test_silence_too_short_to_be_worth_a_question_of_its_own_is_no_trades(
+    storage: IStorage, covered_till: str, reason: GapReason
+) -> None:
+    state = replace(STATE, series=replace(SBER_M1, timeframe=Timeframe.M10))
+    async with storage.begin() as uow:
+        await uow.series.add([state])
+        await cover(uow.spans, state.series, "2024-01-17 00:00", covered_till)
+
+    assert await explained(storage, state, "2024-01-18 00:00", "2024-01-19 22:00") == [
+        gap(covered_till, "2024-01-19 22:00", reason)
+    ]
+
+
 async def test_up_to_the_newest_bar_candles_are_in_progress(storage: IStorage) -> None:
     forming = replace(a_candle(is_final=False), timestamp=at("2024-01-19 21:44"))
     async with storage.begin() as uow:
