@@ -1,5 +1,6 @@
 """The composition root: settings in, a working service out. Every door and every test enters here."""
 
+import gc
 import logging
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
@@ -80,6 +81,8 @@ async def bootstrap(
     An SQLite store migrates itself; a PostgreSQL one with other tables than this program's is refused. The wrappers
     let tests put themselves between the core and the outside.
     """
+    if not gc.get_freeze_count():
+        gc.freeze()  # what was imported stays: the collector need not walk over it while candles pass
     if settings.database_url.startswith("sqlite"):
         await migrate(settings.database_url)
     budget = _budget(settings)
