@@ -17,7 +17,7 @@ from app.use_cases.list_boards import get_board
 _TO_FOLLOW = 3  # requests: its card, its lot, where its candles begin
 _A_WINDOW = 2  # requests that carry no new rows: silence is believed when it is repeated
 _PAGE_ROWS = 499  # new ones on a full page
-_WINDOW = 10_080  # slots that are read in one go
+_WINDOW = 5_000  # bars that are read in one go
 _ROWS_A_DAY = {  # of the calendar, with mornings, evenings and weekends
     Timeframe.M1: 880,
     Timeframe.M10: 92,
@@ -97,5 +97,5 @@ def _load(timeframe: Timeframe, since: Since, now: Timestamp) -> tuple[int, int]
     first = _FIRST_DAY if timeframe.step is None else _FIRST_INTRADAY
     period = max(now - (first if since == "all" else max(since, first)), timedelta())
     rows = ceil(period / timedelta(days=1) * _ROWS_A_DAY[timeframe])
-    windows = 1 if timeframe.step is None else max(ceil(period / (timeframe.step * _WINDOW)), 1)
+    windows = 1 if timeframe.step is None else max(ceil(rows / _WINDOW), 1)
     return windows * _A_WINDOW + ceil(rows / _PAGE_ROWS), rows

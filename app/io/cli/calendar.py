@@ -65,7 +65,7 @@ def calendar(
     columns = ("day", "", "traded", "reason", "trade date", "sessions")
     output.show_rows(columns, map(_row, found.days))
     if any(day.is_traded is None for day in found.days):
-        output.say("unknown: only the exchange can tell, and has not; candles calendar --refresh asks it")
+        output.say(f"unknown: only the exchange can tell, and has not{'' if refresh else '; --refresh asks it'}")
 
 
 def _row(day: TradingDay) -> tuple[str, ...]:

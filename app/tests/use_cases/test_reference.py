@@ -226,7 +226,7 @@ def test_a_plan_says_what_it_takes_at_most() -> None:
     plan = plan_creation([Wanted(SBER, {Timeframe.D1: now - 700 * DAY, Timeframe.M1: now - 7 * DAY})], now=now, rate=5)
 
     assert (plan.securities, plan.series, plan.rows) == (1, 2, 700 + 7 * 880)
-    assert plan.requests == 3 + (2 + 2) + (2 + 13)
+    assert plan.requests == 3 + (2 + 2) + (2 * 2 + 13)
     assert plan.duration == timedelta(seconds=plan.requests / 5)
     assert plan_creation([Wanted("SBER", {Timeframe.Q1: "all"})], now=now, rate=None).duration is None
 
