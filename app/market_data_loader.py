@@ -18,6 +18,7 @@ from app.core.errors import (
     StorageError,
 )
 from app.core.market_data import IClock, ILoadProgress, IMarketDataAdapter, LoadOutcome, LoadStep, Wish
+from app.core.pages import CandlePage
 from app.core.pipeline import pump
 from app.core.reconciliation import CORRECTED, WITHDRAWN, Batch, Changes, Rules, reconcile, retry_at
 from app.core.repository import IStorage, IUnitOfWork, read_calendar
@@ -186,12 +187,8 @@ async def _write_once(storage: IStorage, batch: Batch) -> Changes:
         state = await uow.series.lock(batch.series)
         if state.followed_from is None:
             raise SeriesNotFoundError(f"{batch.series} is not followed any more")
-        period = batch.compared
-        spans = [_period(span) async for span in uow.spans.filter_by_series(batch.series).filter_touching(period)]
-        candles = uow.candles.filter_by_series(batch.series)
-        inside = candles.filter_by_timestamp_gte(period.time_from).filter_by_timestamp_lt(period.time_till)
-        known = {row.begin: row async for row in uow.quarantine.filter_by_series(batch.series)}
-        stored, factors = await inside.page(batch.series), await _factors(uow, batch)
+        spans, stored, known = await _stored(uow, batch) if state.as_of else ([], batch.candles[:0], {})
+        factors = await _factors(uow, batch)
         changes = reconcile(state, spans, stored, batch, quarantined=[*known.values()], factors=factors)
         await _apply(uow, batch, changes)
         await _quarantine(uow, batch, changes, known, subtract([*spans, *changes.covered], changes.uncovered))
@@ -199,6 +196,15 @@ async def _write_once(storage: IStorage, batch: Batch) -> Changes:
         if written != state:
             await uow.series.add([written])
     return changes
+
+
+async def _stored(uow: IUnitOfWork, batch: Batch) -> tuple[list[Period], CandlePage, dict[Timestamp, QuarantinedRow]]:
+    """Return the spans and the candles that matter to a batch, and the bad rows of its series by beginning."""
+    series, period = batch.series, batch.compared
+    spans = [_period(span) async for span in uow.spans.filter_by_series(series).filter_touching(period)]
+    candles = uow.candles.filter_by_series(series).filter_by_timestamp_gte(period.time_from)
+    known = {row.begin: row async for row in uow.quarantine.filter_by_series(series)}
+    return spans, await candles.filter_by_timestamp_lt(period.time_till).page(series), known
 
 
 async def _factors(uow: IUnitOfWork, batch: Batch) -> Sequence[float]:

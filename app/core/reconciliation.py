@@ -185,7 +185,7 @@ def reconcile(
     is_stale = state.as_of is not None and batch.as_of < state.as_of
     batch = _believed(batch, stored)
     is_covered = _membership(spans)
-    if stored or spans:
+    if stored or is_stale or 0 in batch.candles.finals:
         new, changed, superseded, absent = _compare(stored, batch, is_covered, is_stale=is_stale, factors=factors)
     else:
         new, changed, superseded, absent = batch.candles, stored, stored, stored
@@ -198,7 +198,7 @@ def reconcile(
     covered = [part for claim in subtract([proven], [*batch.holes, *slots]) for part in gaps(spans, claim)]
     uncovered = [slot for slot in slots if is_covered(slot.time_from.unix)]
     is_changed = bool(new or changed or dropped or withdrawn or covered or uncovered)
-    is_history = bool(uncovered or withdrawn) or (bool(spans) and any(map(is_covered, [*new.begins, *changed.begins])))
+    is_history = bool(uncovered or withdrawn) or any(_lies_in(span, new) or _lies_in(span, changed) for span in spans)
     doubts = _doubts(batch, doubted, quarantined)
     state = _next_state(state, batch, is_changed=is_changed, is_history=is_history)
     rewritten = changed.pick(map(is_covered, changed.begins))
@@ -327,6 +327,10 @@ def _next_state(state: SeriesState, batch: Batch, *, is_changed: bool, is_histor
         failed_at=None,
         failure=None,
     )
+
+
+def _lies_in(span: Period, candles: CandlePage) -> bool:
+    return bool(candles.between(span.time_from, span.time_till))
 
 
 def _membership(spans: Sequence[Period]) -> Callable[[int], bool]:
