@@ -3,12 +3,13 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from datetime import timedelta
 from typing import TypeVar
 
 from app.core.calendar import TradingCalendar
 from app.core.corporate_actions import factors_of
 from app.core.date_time import Timestamp
-from app.core.entities import CandleSpan, QuarantinedRow, Security, SecurityCard, Series
+from app.core.entities import CandleSpan, QuarantinedRow, Security, SecurityCard, Series, SeriesState
 from app.core.errors import (
     CandleServiceError,
     SeriesNotFoundError,
@@ -79,10 +80,16 @@ class MarketDataLoader:
         return outcome
 
     def _is_closed(self, gap: Wish, calendar: TradingCalendar, now: Timestamp) -> bool:
-        """Tell whether nothing can have come since the exchange closed. Old silence is asked about all the same."""
+        """Tell whether nothing can have come since the exchange closed. Old silence is asked about all the same.
+
+        And once more after midnight, so that the day is covered to its end: longer bars are made of it.
+        """
         if gap.again or gap.is_inner or gap.period.time_till <= self._rules.settled(gap.series, now):
             return False
-        return calendar.closed_until(gap.period.time_from) >= min(gap.period.time_till, now)
+        begin = gap.period.time_from
+        midnight = Timestamp.midnight(calendar.closed_since(begin).moscow.date() + timedelta(days=1))
+        is_whole = begin >= midnight or self._rules.watermark(gap.series, now) < midnight
+        return is_whole and calendar.closed_until(begin) >= min(gap.period.time_till, now)
 
     async def _windows(self, missing: Sequence[Wish], now: Timestamp) -> list[Window]:
         async with self._storage.read() as uow:
@@ -190,12 +197,20 @@ async def _write_once(storage: IStorage, batch: Batch) -> Changes:
         spans, stored, known = await _stored(uow, batch) if state.as_of else ([], batch.candles[:0], {})
         factors = await _factors(uow, batch)
         changes = reconcile(state, spans, stored, batch, quarantined=[*known.values()], factors=factors)
+        if changes.rescaling is not None and (await uow.securities.get(batch.series.security)).is_share:
+            return _withheld(changes, state)
         await _apply(uow, batch, changes)
         await _quarantine(uow, batch, changes, known, subtract([*spans, *changes.covered], changes.uncovered))
         written = await freshened(uow, changes.state)
         if written != state:
             await uow.series.add([written])
     return changes
+
+
+def _withheld(changes: Changes, state: SeriesState) -> Changes:
+    """Write nothing that shows a split, until somebody has recorded it: a crash before that loses no evidence."""
+    none = changes.new[:0]
+    return Changes(none, none, none, none, none, (), (), (), state, changes.rescaling)
 
 
 async def _stored(uow: IUnitOfWork, batch: Batch) -> tuple[list[Period], CandlePage, dict[Timestamp, QuarantinedRow]]:
@@ -258,8 +273,9 @@ def _record(outcome: LoadOutcome, batch: Batch, changes: Changes) -> None:
     ):
         if number:
             counts[batch.series] = counts.get(batch.series, 0) + number
-    if changes.rescaling is not None:
-        outcome.rescaled[batch.series] = changes.rescaling
+    if found := changes.rescaling:
+        known = outcome.rescaled.get(batch.series, found)
+        outcome.rescaled[batch.series] = max(known, found, key=lambda each: each.last)
     if batch.candles and changes.state.as_of == batch.as_of:
         outcome.compared.add(batch.series)
 

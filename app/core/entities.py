@@ -184,6 +184,11 @@ class SecurityCard:
     expires: date | None = None
 
     @property
+    def is_share(self) -> bool:
+        """Tell whether it is a share or a fund: what may be split."""
+        return (self.engine, self.market) == ("stock", "shares")
+
+    @property
     def last_day(self) -> date | None:
         """The last Moscow day that can have candles; None while nothing says that trading ended or will end."""
         ends = [] if self.expires is None else [self.expires]

@@ -11,7 +11,7 @@ from app.core.date_time import Timestamp
 from app.core.entities import QuarantinedRow, Series, SeriesState, Timeframe
 from app.core.market_data import Rescaling, SourcePage
 from app.core.pages import CandlePage
-from app.core.rescaling import common_factor, is_rescaled
+from app.core.rescaling import is_rescaled, rescaling
 from app.core.spans import Period, gaps, subtract
 
 CORRECTED = "corrected"
@@ -202,9 +202,9 @@ def reconcile(
     doubts = _doubts(batch, doubted, quarantined)
     state = _next_state(state, batch, is_changed=is_changed, is_history=is_history)
     rewritten = changed.pick(map(is_covered, changed.begins))
-    factor = common_factor(stored, rewritten)
-    rescaling = None if factor is None else Rescaling(factor, rewritten[-1].timestamp, batch.as_of)
-    return Changes(new, changed, superseded, dropped, withdrawn, doubts, covered, uncovered, state, rescaling)
+    found = rescaling(stored, rewritten, factors) if rewritten else None
+    split = None if found is None else Rescaling(*found, batch.as_of)
+    return Changes(new, changed, superseded, dropped, withdrawn, doubts, covered, uncovered, state, split)
 
 
 def retry_at(row: QuarantinedRow) -> Timestamp:

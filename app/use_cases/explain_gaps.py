@@ -63,10 +63,17 @@ async def coverage_gaps(uow: IUnitOfWork, state: SeriesState, period: Period) ->
 
 
 def widened(missing: Sequence[Gap], timeframe: Timeframe) -> list[Gap]:
-    """Widen gaps to whole bars, in normal form; a bar in which two gaps meet counts to the later one."""
+    """Widen gaps to whole bars, in normal form; a bar in which two gaps meet counts to the later one.
+
+    But one in which something is missing counts to that.
+    """
     found: list[Gap] = []
     for gap in missing:
         period = Period(timeframe.floor(gap.period.time_from), timeframe.ceil(gap.period.time_till))
+        if gap.is_empty and found and not found[-1].is_empty:
+            period = Period(max(period.time_from, found[-1].period.time_till), period.time_till)
+            if not period:
+                continue
         while found and found[-1].period.time_till > period.time_from:
             last = found.pop()
             if rest := Period(last.period.time_from, period.time_from):

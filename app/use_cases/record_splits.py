@@ -55,7 +55,7 @@ async def record_listed(uow: IUnitOfWork, card: SecurityCard, seen_at: Timestamp
 
     Without `seen_at`, as seen on the day of each.
     """
-    if not _is_share(card):
+    if not card.is_share:
         return []
     listed = [split async for split in uow.listed_splits.filter_by_ticker(card.security.ticker)]
     if listed:
@@ -97,11 +97,12 @@ async def record_rescaled(storage: IStorage, outcome: LoadOutcome) -> list[Split
 async def _record(storage: IStorage, security: Security, rescaling: Rescaling) -> Split | None:
     behind = rescaling.last.moscow.date() + timedelta(days=1)
     async with storage.begin() as uow:
-        if not _is_share(await uow.securities.get(security)):
+        if not (await uow.securities.get(security)).is_share:
             return None
         listed = [split.day async for split in uow.listed_splits.filter_by_ticker(security.ticker)]
         day = next((day for day in sorted(listed) if timedelta(0) <= day - behind <= _NEAR), behind)
-        return await apply_split(uow, security, day, 1 / rescaling.factor, rescaling.as_of)
+        known = {split.day: split.factor async for split in uow.splits.filter_by_security(security)}
+        return await apply_split(uow, security, day, known.get(day, 1 / rescaling.factor), rescaling.as_of)
 
 
 async def _locked(uow: IUnitOfWork, security: Security) -> list[SeriesState]:
@@ -125,7 +126,9 @@ async def _uncover(uow: IUnitOfWork, state: SeriesState, split: Split) -> None:
     await candles.filter_by_final(False).clear()  # noqa: FBT003  # a column's value
     version = max(state.version + 1, split.seen_at.microseconds // 1000)
     stale_before = max(cutoff, state.stale_before or cutoff)
-    await uow.series.add([replace(state, version=version, history_version=version, stale_before=stale_before)])
+    followed_from = state.followed_from and min(state.followed_from, *begins)  # or nobody would read it again
+    state = replace(state, followed_from=followed_from, version=version, history_version=version)
+    await uow.series.add([replace(state, stale_before=stale_before)])
 
 
 async def _concerned(storage: IStorage) -> list[SecurityCard]:
@@ -136,11 +139,7 @@ async def _concerned(storage: IStorage) -> list[SecurityCard]:
         async for split in uow.listed_splits:
             days.setdefault(split.ticker, set()).add(split.day)
         followed = {state.series.security async for state in uow.series.filter_followed()}
-        cards = [card async for card in uow.securities if card.security in followed and _is_share(card)]
+        cards = [card async for card in uow.securities if card.security in followed and card.is_share]
     return [
         card for card in cards if any((card.security, day) not in known for day in days.get(card.security.ticker, ()))
     ]
-
-
-def _is_share(card: SecurityCard) -> bool:
-    return (card.engine, card.market) == ("stock", "shares")

@@ -2,9 +2,10 @@ from collections.abc import Iterable
 
 import pytest
 
+from app.core.date_time import Timestamp
 from app.core.entities import Security, Series, Timeframe
 from app.core.pages import CandlePage, Row
-from app.core.rescaling import common_factor, is_rescaled
+from app.core.rescaling import common_factor, is_rescaled, rescaling
 from app.tests.builders import T0
 
 D1 = Series(Security("SBER", "TQBR"), Timeframe.D1)
@@ -56,7 +57,25 @@ def test_fewer_bars_or_one_day_are_none() -> None:
 
 
 def test_two_factors_or_equal_prices_are_no_evidence() -> None:
-    two = [*bars(20, factor=0.1), *bars(1, factor=0.2, first=20)]
+    two = [*bars(20, factor=0.1), *bars(3, factor=0.2, first=20)]
 
-    assert common_factor(a_page(bars(21)), a_page(two)) is None
+    assert common_factor(a_page(bars(23)), a_page(two)) is None
     assert common_factor(a_page(bars(20)), a_page(bars(20))) is None
+
+
+def test_a_correction_that_comes_with_a_split_does_not_hide_it() -> None:
+    new = [*bars(20, factor=0.1), *bars(1, factor=0.2, first=20)]
+
+    found = rescaling(a_page(bars(21)), a_page(new))
+
+    assert found is not None
+    factor, last = found
+    assert factor == pytest.approx(0.1)
+    assert last == Timestamp.from_unix(T0.unix + 19 * DAY)  # the last bar that fits
+
+
+def test_one_bar_is_evidence_of_a_split_that_is_known() -> None:
+    old, new = a_page(bars(3)), a_page(bars(1, factor=0.1, first=1))
+
+    assert rescaling(old, new) is None
+    assert rescaling(old, new, [0.5, 0.1]) == (0.1, Timestamp.from_unix(T0.unix + DAY))

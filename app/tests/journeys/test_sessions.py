@@ -12,7 +12,7 @@ from app.simulator.server import Simulator
 from app.tests.journeys.conftest import NOON, contents
 from app.use_cases.create_security import create_security
 from app.use_cases.explain_gaps import GapReason
-from app.use_cases.get_candles import get_coverage
+from app.use_cases.get_candles import get_candles, get_coverage
 from app.use_cases.update_candles import update_candles
 from app.use_cases.verify import verify
 
@@ -57,6 +57,26 @@ async def test_over_a_weekend_nothing_is_asked_and_every_answer_is_complete(
     coverage = await get_coverage(service.storage, SBER_M1, Period(FRIDAY_EVENING, SUNDAY))
     assert coverage.is_complete
     assert [gap.reason for gap in coverage.gaps] == [GapReason.CLOSED]
+
+
+async def test_at_night_the_last_longer_bar_of_the_day_is_whole(service: Service, simulator: Simulator) -> None:
+    simulator.clock.set(FRIDAY_EVENING)
+    await follow(service, FRIDAY_EVENING - timedelta(hours=12))
+    for minutes in range(0, 120, 10):
+        simulator.clock.set(FRIDAY_EVENING + timedelta(minutes=minutes))
+        await update(service)
+    simulator.requests.clear()
+    simulator.clock.set(SATURDAY)
+
+    await update(service)
+
+    midnight = Timestamp.from_moscow(datetime(2024, 1, 20))
+    assert asked(simulator) == 0
+    for timeframe in (Timeframe.M15, Timeframe.H4):
+        series = Series(SBER_M1.security, timeframe)
+        answer = await get_candles(service.storage, series, time_from=midnight - timedelta(hours=4), time_till=midnight)
+        assert answer.is_covered
+        assert answer.page[-1].is_final
 
 
 async def test_after_a_weekend_the_stored_candles_equal_the_tape(service: Service, simulator: Simulator) -> None:

@@ -13,7 +13,7 @@ from app.core.corporate_actions import ListedSplit
 from app.core.date_time import Timestamp
 from app.core.entities import Security, Series, SeriesState, Timeframe
 from app.core.errors import SourceBadAnswerError, SourceRefusedError
-from app.core.market_data import LoadOutcome
+from app.core.market_data import LoadOutcome, Wish
 from app.core.pages import CandlePage
 from app.core.repository import IStorage, IUnitOfWork
 from app.core.spans import Period
@@ -140,6 +140,24 @@ async def test_a_split_that_nobody_lists_is_known_from_the_prices(service: Servi
     await assert_equals_the_tape(service, simulator, H1, D1)
     assert (await update(service)).rescaled == {}
     assert await verify(service.storage) == []
+
+
+async def test_evidence_of_a_split_outlives_who_found_it(service: Service, simulator: Simulator) -> None:
+    since = await service.since((Timeframe.D1,), NOON - timedelta(days=60))
+    await create_security(service.storage, service.adapter, SBER, since=since)
+    await update(service)
+    simulator.faults.add(SPLIT)
+    simulator.clock.advance(timedelta(days=1))
+    wish = Wish(D1, Period(NOON - timedelta(days=60), Timestamp.midnight(date(2024, 1, 19))))
+
+    found = await service.loader.load([wish])  # and then nobody lived to record it
+
+    assert found.rescaled.keys() == {D1}
+    assert kinds(await shown(service.storage, D1)) == {BEFORE}
+    await update(service)
+    await update(service)
+    assert kinds(await shown(service.storage, D1)) == {AFTER}
+    await assert_equals_the_tape(service, simulator, D1)
 
 
 @dataclass

@@ -12,7 +12,7 @@ from app.core.repository import IStorage
 from app.core.spans import Period
 from app.repository.memory import MemoryStorage
 from app.tests.builders import SBER, SBER_D1, SBER_M1, a_candle, a_card, a_quarantined_row, minute
-from app.use_cases.explain_gaps import Gap, GapReason, coverage_gaps
+from app.use_cases.explain_gaps import Gap, GapReason, coverage_gaps, widened
 from app.use_cases.get_candles import get_coverage
 
 
@@ -170,6 +170,19 @@ async def test_the_slot_of_a_refused_row_is_an_error_of_the_source() -> None:
         found = await coverage_gaps(uow, state, Period(minute(0), minute(10)))
 
     assert found == [Gap(Period(minute(3), minute(4)), GapReason.SOURCE_ERROR)]
+
+
+def test_a_longer_bar_in_which_something_is_missing_is_not_empty() -> None:
+    running = gap("2024-01-19 20:54", "2024-01-19 23:50", GapReason.IN_PROGRESS)
+    closed = gap("2024-01-19 23:50", "2024-01-20 06:00", GapReason.CLOSED, is_empty=True)
+
+    assert widened([running, closed], Timeframe.H4) == [
+        gap("2024-01-19 20:00", "2024-01-20 00:00", GapReason.IN_PROGRESS),
+        gap("2024-01-20 00:00", "2024-01-20 08:00", GapReason.CLOSED, is_empty=True),
+    ]
+    assert widened(
+        [running, gap("2024-01-19 23:50", "2024-01-20 00:00", GapReason.CLOSED, is_empty=True)], Timeframe.H4
+    ) == [gap("2024-01-19 20:00", "2024-01-20 00:00", GapReason.IN_PROGRESS)]
 
 
 async def test_closed_days_of_a_daily_series_are_whole_days(storage: IStorage) -> None:
