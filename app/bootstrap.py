@@ -14,13 +14,13 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from app.core.batches import Rules
 from app.core.calendar import ICalendarSource
 from app.core.date_time import Timestamp
 from app.core.entities import Timeframe
 from app.core.errors import InputError
 from app.core.market_data import IClock, IMarketDataAdapter, IMarketDataLoader, SourceStatus
 from app.core.markets import IDirectory
-from app.core.reconciliation import Rules
 from app.core.repository import IStorage
 from app.market_data_adapter.breaker import Breaking
 from app.market_data_adapter.budget import Budget

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TypeVar
 
+from app.core.batches import Batch, Rules
 from app.core.calendar import TradingCalendar
 from app.core.corporate_actions import factors_of
 from app.core.date_time import Timestamp
@@ -21,7 +22,7 @@ from app.core.errors import (
 from app.core.market_data import IClock, ILoadProgress, IMarketDataAdapter, LoadOutcome, LoadStep, Wish
 from app.core.pages import CandlePage
 from app.core.pipeline import pump
-from app.core.reconciliation import CORRECTED, WITHDRAWN, Batch, Changes, Rules, reconcile, retry_at
+from app.core.reconciliation import CORRECTED, WITHDRAWN, Changes, reconcile, retry_at
 from app.core.repository import IStorage, IUnitOfWork, read_calendar
 from app.core.spans import Period, gaps, subtract
 from app.core.staleness import freshened

@@ -5,12 +5,12 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
+from app.core.batches import Batch, Rules, batch_of
 from app.core.calendar import TradingCalendar
 from app.core.date_time import Timestamp
 from app.core.entities import SecurityCard, Series, Timeframe
 from app.core.errors import SourceBadAnswerError, SourceError, SourceShiftError
 from app.core.market_data import IMarketDataAdapter, SourcePage, Wish
-from app.core.reconciliation import Batch, Rules, batch_of
 from app.core.repository import ICandleRepository, IStorage, IUnitOfWork
 from app.core.spans import Period
 

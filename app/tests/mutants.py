@@ -24,14 +24,15 @@ class Mutant:
 
 _CORE = "app/tests/core"
 _SCENARIOS = "app/tests/test_loader_scenarios.py"
+_BATCHES = "app.core.batches"
 _RECONCILIATION = "app.core.reconciliation"
 
 MUTANTS = {
     "the watermark is dropped": Mutant(
-        f"{_RECONCILIATION}:Rules.watermark",
+        f"{_BATCHES}:Rules.watermark",
         "return series.timeframe.floor(as_of - self.delay - self.margin)",
         "return series.timeframe.after(as_of)",
-        f"{_CORE}/test_reconciliation.py::test_i4_bars_are_final_up_to_the_watermark",
+        f"{_CORE}/test_batches.py::test_i4_bars_are_final_up_to_the_watermark",
     ),
     "the span is committed apart from its candles": Mutant(
         "app.market_data_loader:_write_once",
@@ -55,9 +56,9 @@ MUTANTS = {
         "app/tests/repository/test_sql_storage.py::test_rows_are_written_in_the_order_of_their_keys",
     ),
     "the last bar of an answer is believed": Mutant(
-        f"{_RECONCILIATION}:batch_of",
-        "is_open = bool(candles) and",
-        "is_open = False and",
+        f"{_BATCHES}:batch_of",
+        "is_whole = is_followed or",
+        "is_whole = True or",
         f"{_SCENARIOS}::test_the_last_minute_of_a_source_that_lags_is_not_believed",
     ),
     "silence is believed at once": Mutant(

@@ -15,12 +15,12 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
+from app.core.batches import Rules
 from app.core.date_time import Timestamp
 from app.core.entities import Candle, CandleSpan, Security, SecurityCard, Series, Timeframe
 from app.core.errors import SourceBadAnswerError
 from app.core.market_data import SourcePage, Wish
 from app.core.pages import CandlePage
-from app.core.reconciliation import Rules
 from app.core.repository import IStorage, IUnitOfWork
 from app.core.spans import Period, gaps, merge
 from app.market_data_loader import MarketDataLoader

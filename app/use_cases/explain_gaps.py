@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 from datetime import date
 from enum import StrEnum
 
+from app.core.batches import SETTLE, SILENCE
 from app.core.calendar import TradingCalendar
 from app.core.date_time import Timestamp
 from app.core.entities import SecurityCard, SeriesState, Timeframe
-from app.core.reconciliation import SETTLE, SILENCE
 from app.core.repository import IUnitOfWork, read_calendar
 from app.core.spans import Period, gaps, merge, subtract
 

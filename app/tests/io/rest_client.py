@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from starlette.types import Message
 
 from app.bootstrap import Service
+from app.core.batches import Rules
 from app.core.calendar import CalendarDay
 from app.core.corporate_actions import ListedSplit, Rename
 from app.core.date_time import Timestamp
@@ -19,7 +20,6 @@ from app.core.errors import SecurityNotFoundError
 from app.core.market_data import SourcePage
 from app.core.markets import Board, FoundSecurity, Listed
 from app.core.pages import CandlePage
-from app.core.reconciliation import Rules
 from app.core.repository import IStorage
 from app.core.spans import Period
 from app.io.rest_api.main import create_app

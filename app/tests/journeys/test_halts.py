@@ -5,9 +5,9 @@ from datetime import date, timedelta
 import pytest
 
 from app.bootstrap import Service
+from app.core.batches import SETTLE
 from app.core.date_time import Timestamp
 from app.core.entities import Series, Timeframe
-from app.core.reconciliation import SETTLE
 from app.simulator.clock import read_moment as at
 from app.simulator.faults import Match
 from app.simulator.halts import Halt
