@@ -1,0 +1,112 @@
+"""The store in memory: the tables as they were left last, and one writer at a time."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Self
+
+from app.core.errors import StorageBusyError
+from app.repository import refusals
+from app.repository.memory.candles import MemoryCandleRepository
+from app.repository.memory.catalogue import MemorySecurityRepository, MemorySeriesRepository
+from app.repository.memory.flat import (
+    MemoryBoardMoveRepository,
+    MemoryBoardRepository,
+    MemoryCalendarRepository,
+    MemoryListedSplitRepository,
+    MemoryLookRepository,
+    MemoryRenameRepository,
+)
+from app.repository.memory.revisions import MemoryQuarantineRepository, MemoryRevisionRepository
+from app.repository.memory.spans import MemorySpanRepository
+from app.repository.memory.splits import MemorySplitRepository
+from app.repository.memory.transaction import Tables, Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryUnitOfWork:
+    """The repositories of one transaction."""
+
+    boards: MemoryBoardRepository
+    calendar: MemoryCalendarRepository
+    securities: MemorySecurityRepository
+    series: MemorySeriesRepository
+    candles: MemoryCandleRepository
+    spans: MemorySpanRepository
+    revisions: MemoryRevisionRepository
+    quarantine: MemoryQuarantineRepository
+    splits: MemorySplitRepository
+    listed_splits: MemoryListedSplitRepository
+    renames: MemoryRenameRepository
+    board_moves: MemoryBoardMoveRepository
+    looks: MemoryLookRepository
+    _transaction: Transaction
+
+    @classmethod
+    def over(cls, transaction: Transaction) -> Self:
+        """Build them over one copy of the tables."""
+        return cls(
+            MemoryBoardRepository(transaction),
+            MemoryCalendarRepository(transaction),
+            MemorySecurityRepository(transaction),
+            MemorySeriesRepository(transaction),
+            MemoryCandleRepository(transaction),
+            MemorySpanRepository(transaction),
+            MemoryRevisionRepository(transaction),
+            MemoryQuarantineRepository(transaction),
+            MemorySplitRepository(transaction),
+            MemoryListedSplitRepository(transaction),
+            MemoryRenameRepository(transaction),
+            MemoryBoardMoveRepository(transaction),
+            MemoryLookRepository(transaction),
+            transaction,
+        )
+
+    async def claim_source(self, source: str, /) -> None:
+        self._transaction.require_writer()
+        stored = self._transaction.tables.source
+        if stored not in (None, source):
+            raise refusals.other_source(stored or "", source)
+        self._transaction.tables.source = source
+
+
+class MemoryStorage:
+    """Lives as long as the process. A writer works on a copy, so readers never wait and never see half of it."""
+
+    batch_rows = 50_000
+
+    def __init__(self, *, patience: float = 30) -> None:
+        """`patience`: seconds to wait for another writer."""
+        self._tables = Tables()
+        self._turn = asyncio.Lock()
+        self._patience = patience
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[MemoryUnitOfWork]:
+        try:
+            async with asyncio.timeout(self._patience):
+                await self._turn.acquire()
+        except TimeoutError as error:
+            raise StorageBusyError(
+                "the store in memory is busy: other writers took longer than the patience"
+            ) from error
+        try:
+            transaction = Transaction(self._tables.copy(), is_writer=True)
+            yield MemoryUnitOfWork.over(transaction)
+            if transaction.failed:
+                raise refusals.spoiled()
+            self._tables = transaction.tables
+        finally:
+            self._turn.release()
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[MemoryUnitOfWork]:
+        yield MemoryUnitOfWork.over(Transaction(self._tables, is_writer=False))
+
+    async def check(self, source: str, /) -> None:
+        if self._tables.source not in (None, source):
+            raise refusals.other_source(self._tables.source or "", source)
+
+    async def close(self) -> None:
+        """Keep everything: there is nothing to let go of."""
