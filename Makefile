@@ -58,7 +58,8 @@ migrate: $(PROGRAM) ## bring the tables of the database named in .env up to date
 
 lock: $(TOOLS) ## pin again what pyproject.toml asks for; UPGRADE=1 takes the newest of everything
 	$(BIN)/$(LOCK) $(if $(UPGRADE),--upgrade) --output-file requirements.txt
-	$(BIN)/$(LOCK) $(if $(UPGRADE),--upgrade) --extra dev --output-file requirements-dev.txt
+	$(BIN)/$(LOCK) $(if $(UPGRADE),--upgrade) --extra arrow --output-file requirements-arrow.txt
+	$(BIN)/$(LOCK) $(if $(UPGRADE),--upgrade) --extra arrow --extra dev --output-file requirements-dev.txt
 
 $(BIN)/pip:
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("$(PYTHON) is Python %d.%d, this needs 3.11 or later: make $(MAKECMDGOALS) PYTHON=python3.13" % sys.version_info[:2])'
