@@ -42,6 +42,7 @@ class Watch:
     """Measures from its making to `stop`."""
 
     def __init__(self) -> None:
+        """Start both clocks."""
         self._cpu, self._start = time.process_time(), time.perf_counter()
 
     def stop(self) -> Cost:
