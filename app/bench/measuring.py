@@ -51,6 +51,12 @@ class Watch:
         return Cost(seconds, cpu, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 
+def cpu_of(pid: int) -> float:
+    """Return the CPU seconds of a process, and of those children of it that have ended; Linux only."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+
+
 def child(module: str, *arguments: object) -> Any:  # noqa: ANN401  # JSON
     """Run `python -m module arguments` and return what it printed last, as JSON; its failure is ours."""
     command = [sys.executable, "-m", module, *map(str, arguments)]
