@@ -1,8 +1,8 @@
 """Gaps -> pages of the exchange -> candles and spans, through bounded queues; knows only the ports of the core."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TypeVar
 
@@ -23,17 +23,15 @@ from app.core.market_data import IClock, ILoadProgress, IMarketDataAdapter, Load
 from app.core.pages import CandlePage
 from app.core.pipeline import pump
 from app.core.reconciliation import CORRECTED, WITHDRAWN, Changes, reconcile, retry_at
-from app.core.repository import IStorage, IUnitOfWork, read_calendar
+from app.core.repository import FEW, IStorage, IUnitOfWork, read_calendar, read_cards
 from app.core.spans import Period, gaps, subtract
 from app.core.staleness import freshened
-from app.market_data_windows import Window, cut, known_from
+from app.market_data_windows import Window, cut
 
 Item = TypeVar("Item")
 
 _TRIES = 3
 _QUEUED_BATCHES = 2
-_FEW = 4
-"""Up to so many series are looked up one by one."""
 
 
 class MarketDataLoader:
@@ -50,27 +48,28 @@ class MarketDataLoader:
         self._workers = workers
 
     async def missing(self, wishes: Iterable[Wish], /) -> Sequence[Wish]:
-        return await self._missing(wishes, await self._clock.now())
+        return (await self._planned(wishes, await self._clock.now())).missing
 
-    async def _missing(self, wishes: Iterable[Wish], now: Timestamp) -> Sequence[Wish]:
+    async def _planned(self, wishes: Iterable[Wish], now: Timestamp) -> "_Plan":
         async with self._storage.read() as uow:
-            found = await _all_gaps(uow, list(wishes), now)
-            cards, calendars = await _cards_and_calendars(uow, found)
-        return [gap for gap in found if not self._is_closed(gap, calendars[cards[gap.series.security].engine], now)]
+            plan = await _plan(uow, list(wishes), now)
+        return replace(
+            plan, missing=[gap for gap in plan.missing if not self._is_closed(gap, plan.calendar_of(gap), now)]
+        )
 
     async def load(self, wishes: Iterable[Wish], /, *, progress: ILoadProgress | None = None) -> LoadOutcome:
         outcome = LoadOutcome()
         now = await self._clock.now()
-        missing = await self._missing(wishes, now)
+        plan = await self._planned(wishes, now)
         if progress is not None:
-            progress.begin(missing)
-        windows = await self._windows(missing, now)
+            progress.begin(plan.missing)
+        windows = self._windows(plan, now)
 
         async def sink(batch: Batch) -> None:
             changes = await _write(self._storage, batch)
             _record(outcome, batch, changes)
             if progress is not None:
-                progress.advance(_step(batch, missing))
+                progress.advance(_step(batch, plan.missing))
 
         failures = await pump(
             windows, sink, workers=self._workers, depth=_QUEUED_BATCHES, tolerate=(CandleServiceError,)
@@ -92,60 +91,65 @@ class MarketDataLoader:
         is_whole = begin >= midnight or self._rules.watermark(gap.series, now) < midnight
         return is_whole and calendar.closed_until(begin) >= min(gap.period.time_till, now)
 
-    async def _windows(self, missing: Sequence[Wish], now: Timestamp) -> list[Window]:
-        async with self._storage.read() as uow:
-            cards, calendars = await _cards_and_calendars(uow, missing)
-            known = [await known_from(uow, wish) for wish in missing]
+    def _windows(self, plan: "_Plan", now: Timestamp) -> list[Window]:
         failed: set[Series] = set()
         return [
             Window(
                 self._storage,
                 self._adapter,
                 self._rules,
-                calendars[cards[wish.series.security].engine],
-                cards[wish.series.security],
-                replace(wish, period=part, is_inner=wish.is_inner and part.time_till == wish.period.time_till),
-                begin if part.time_from == wish.period.time_from else None,
+                plan.calendar_of(wish),
+                plan.cards[wish.series.security],
+                _part(wish, period),
                 failed,
             )
-            for wish, begin in zip(missing, known, strict=True)
-            for part in cut(
-                wish.period,
-                wish.series.timeframe,
-                self._rules.settled(wish.series, now),
-                calendars[cards[wish.series.security].engine],
+            for wish in plan.missing
+            for period in cut(
+                wish.period, wish.series.timeframe, self._rules.settled(wish.series, now), plan.calendar_of(wish)
             )
         ]
 
 
-async def _cards_and_calendars(
-    uow: IUnitOfWork, wishes: Sequence[Wish]
-) -> tuple[Mapping[Security, SecurityCard], Mapping[str, TradingCalendar]]:
-    """Return the cards by security, and the calendars by engine with what was told of the days of these wishes."""
-    if not wishes:
-        return {}, {}
-    cards = await _cards(uow, {wish.series.security for wish in wishes})
-    first = min(wish.period.time_from for wish in wishes).moscow.date()
-    last = max(wish.period.time_till for wish in wishes).moscow.date()
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What is missing; the cards of its securities, and the calendars by engine with what was told of its days."""
+
+    missing: Sequence[Wish]
+    cards: Mapping[Security, SecurityCard]
+    calendars: Mapping[str, TradingCalendar]
+
+    def calendar_of(self, wish: Wish) -> TradingCalendar:
+        return self.calendars[self.cards[wish.series.security].engine]
+
+
+async def _plan(uow: IUnitOfWork, wishes: Sequence[Wish], now: Timestamp) -> _Plan:
+    """Plan in a handful of questions, be it for one series or for thousands."""
+    missing = await _all_gaps(uow, wishes, now)
+    if not missing:
+        return _Plan([], {}, {})
+    cards = await read_cards(uow, {wish.series.security for wish in missing})
+    first = min(wish.period.time_from for wish in missing).moscow.date()
+    last = max(wish.period.time_till for wish in missing).moscow.date()
     engines = {card.engine for card in cards.values()}
-    return cards, {engine: await read_calendar(uow, engine, first, last) for engine in engines}
+    return _Plan(missing, cards, {engine: await read_calendar(uow, engine, first, last) for engine in engines})
 
 
-async def _cards(uow: IUnitOfWork, wanted: Collection[Security]) -> Mapping[Security, SecurityCard]:
-    if len(wanted) <= _FEW:
-        return {security: await uow.securities.get(security) for security in wanted}
-    return {card.security: card async for card in uow.securities if card.security in wanted}
+def _part(wish: Wish, period: Period) -> Wish:
+    """Wish for a part: only the last one ends where there is coverage, only the first one begins where some ends."""
+    is_first, is_last = (getattr(period, end) == getattr(wish.period, end) for end in ("time_from", "time_till"))
+    covered_since = wish.covered_since if is_first else None
+    return replace(wish, period=period, is_inner=wish.is_inner and is_last, covered_since=covered_since)
 
 
 async def _all_gaps(uow: IUnitOfWork, wishes: Sequence[Wish], now: Timestamp) -> list[Wish]:
     """Return what is missing of each wish. Of many, all spans are read at once: they are few beside the candles."""
-    if len(wishes) <= _FEW:
-        spans_of = {
-            wish.series: [_period(span) async for span in uow.spans.filter_by_series(wish.series)] for wish in wishes
-        }
+    series = {wish.series for wish in wishes}
+    if len(series) <= FEW:
+        stored = [(uow.spans.filter_by_series(each), uow.quarantine.filter_by_series(each)) for each in series]
     else:
-        spans_of = _by_series([(span.series, _period(span)) async for span in uow.spans])
-    bad_of = _by_series([(row.series, row) async for row in uow.quarantine if now < retry_at(row)])
+        stored = [(uow.spans, uow.quarantine)]
+    spans_of = _by_series([(span.series, _period(span)) for spans, _ in stored async for span in spans])
+    bad_of = _by_series([(row.series, row) for _, bad in stored async for row in bad if now < retry_at(row)])
     return [gap for wish in wishes for gap in _gaps(wish, spans_of.get(wish.series, []), bad_of.get(wish.series, []))]
 
 
