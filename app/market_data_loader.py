@@ -1,16 +1,18 @@
 """Gaps -> pages of the exchange -> candles and spans, through bounded queues; knows only the ports of the core."""
 
+import asyncio
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
-from typing import TypeVar
+from itertools import zip_longest
 
 from app.core.batches import Batch, Rules
 from app.core.calendar import TradingCalendar
 from app.core.corporate_actions import factors_of
 from app.core.date_time import Timestamp
-from app.core.entities import CandleSpan, QuarantinedRow, Security, SecurityCard, Series, SeriesState
+from app.core.entities import CandleSpan, QuarantinedRow, Series, SeriesState
 from app.core.errors import (
     CandleServiceError,
     SeriesNotFoundError,
@@ -22,13 +24,12 @@ from app.core.errors import (
 from app.core.market_data import IClock, ILoadProgress, IMarketDataAdapter, LoadOutcome, LoadStep, Wish
 from app.core.pages import CandlePage
 from app.core.pipeline import pump
-from app.core.reconciliation import CORRECTED, WITHDRAWN, Changes, reconcile, retry_at
-from app.core.repository import FEW, IStorage, IUnitOfWork, read_calendar, read_cards
-from app.core.spans import Period, gaps, subtract
+from app.core.reconciliation import CORRECTED, WITHDRAWN, Changes, reconcile
+from app.core.repository import IStorage, IUnitOfWork
+from app.core.spans import Period, subtract
 from app.core.staleness import freshened
-from app.market_data_windows import Window, cut
-
-Item = TypeVar("Item")
+from app.market_data_plan import Plan, by_series, part_of, period_of, plan_load
+from app.market_data_windows import Window, cut, window_bars
 
 _TRIES = 3
 _QUEUED_BATCHES = 2
@@ -50,9 +51,9 @@ class MarketDataLoader:
     async def missing(self, wishes: Iterable[Wish], /) -> Sequence[Wish]:
         return (await self._planned(wishes, await self._clock.now())).missing
 
-    async def _planned(self, wishes: Iterable[Wish], now: Timestamp) -> "_Plan":
+    async def _planned(self, wishes: Iterable[Wish], now: Timestamp) -> Plan:
         async with self._storage.read() as uow:
-            plan = await _plan(uow, list(wishes), now)
+            plan = await plan_load(uow, list(wishes), now)
         return replace(
             plan, missing=[gap for gap in plan.missing if not self._is_closed(gap, plan.calendar_of(gap), now)]
         )
@@ -63,13 +64,16 @@ class MarketDataLoader:
         plan = await self._planned(wishes, now)
         if progress is not None:
             progress.begin(plan.missing)
-        windows = self._windows(plan, now)
+        windows = _interleaved(self._windows(plan, now))
+        missing = by_series((wish.series, wish.period) for wish in plan.missing)
+        turns: defaultdict[Series, asyncio.Lock] = defaultdict(asyncio.Lock)
 
         async def sink(batch: Batch) -> None:
-            changes = await _write(self._storage, batch)
+            async with turns[batch.series]:  # who waits for a series holds no connection
+                changes = await _write(self._storage, batch)
             _record(outcome, batch, changes)
             if progress is not None:
-                progress.advance(_step(batch, plan.missing))
+                progress.advance(_step(batch, missing[batch.series]))
 
         failures = await pump(
             windows, sink, workers=self._workers, depth=_QUEUED_BATCHES, tolerate=(CandleServiceError,)
@@ -91,8 +95,9 @@ class MarketDataLoader:
         is_whole = begin >= midnight or self._rules.watermark(gap.series, now) < midnight
         return is_whole and calendar.closed_until(begin) >= min(gap.period.time_till, now)
 
-    def _windows(self, plan: "_Plan", now: Timestamp) -> list[Window]:
+    def _windows(self, plan: Plan, now: Timestamp) -> list[Window]:
         failed: set[Series] = set()
+        bars = window_bars(plan.missing, self._workers)
         return [
             Window(
                 self._storage,
@@ -100,78 +105,20 @@ class MarketDataLoader:
                 self._rules,
                 plan.calendar_of(wish),
                 plan.cards[wish.series.security],
-                _part(wish, period),
+                part_of(wish, period),
                 failed,
             )
             for wish in plan.missing
             for period in cut(
-                wish.period, wish.series.timeframe, self._rules.settled(wish.series, now), plan.calendar_of(wish)
+                wish.period, wish.series.timeframe, self._rules.settled(wish.series, now), plan.calendar_of(wish), bars
             )
         ]
 
 
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """What is missing; the cards of its securities, and the calendars by engine with what was told of its days."""
-
-    missing: Sequence[Wish]
-    cards: Mapping[Security, SecurityCard]
-    calendars: Mapping[str, TradingCalendar]
-
-    def calendar_of(self, wish: Wish) -> TradingCalendar:
-        return self.calendars[self.cards[wish.series.security].engine]
-
-
-async def _plan(uow: IUnitOfWork, wishes: Sequence[Wish], now: Timestamp) -> _Plan:
-    """Plan in a handful of questions, be it for one series or for thousands."""
-    missing = await _all_gaps(uow, wishes, now)
-    if not missing:
-        return _Plan([], {}, {})
-    cards = await read_cards(uow, {wish.series.security for wish in missing})
-    first = min(wish.period.time_from for wish in missing).moscow.date()
-    last = max(wish.period.time_till for wish in missing).moscow.date()
-    engines = {card.engine for card in cards.values()}
-    return _Plan(missing, cards, {engine: await read_calendar(uow, engine, first, last) for engine in engines})
-
-
-def _part(wish: Wish, period: Period) -> Wish:
-    """Wish for a part: only the last one ends where there is coverage, only the first one begins where some ends."""
-    is_first, is_last = (getattr(period, end) == getattr(wish.period, end) for end in ("time_from", "time_till"))
-    covered_since = wish.covered_since if is_first else None
-    return replace(wish, period=period, is_inner=wish.is_inner and is_last, covered_since=covered_since)
-
-
-async def _all_gaps(uow: IUnitOfWork, wishes: Sequence[Wish], now: Timestamp) -> list[Wish]:
-    """Return what is missing of each wish. Of many, all spans are read at once: they are few beside the candles."""
-    series = {wish.series for wish in wishes}
-    if len(series) <= FEW:
-        stored = [(uow.spans.filter_by_series(each), uow.quarantine.filter_by_series(each)) for each in series]
-    else:
-        stored = [(uow.spans, uow.quarantine)]
-    spans_of = _by_series([(span.series, _period(span)) for spans, _ in stored async for span in spans])
-    bad_of = _by_series([(row.series, row) for _, bad in stored async for row in bad if now < retry_at(row)])
-    return [gap for wish in wishes for gap in _gaps(wish, spans_of.get(wish.series, []), bad_of.get(wish.series, []))]
-
-
-def _gaps(wish: Wish, spans: Sequence[Period], bad: Sequence[QuarantinedRow]) -> list[Wish]:
-    """Return what is missing, less the slots of bad rows whose time to be asked again has not come."""
-    if wish.again:
-        return [replace(wish, is_inner=any(wish.period.time_till in span for span in spans))] if wish.period else []
-    missing = gaps(spans, wish.period)
-    holes = [Period(row.begin, wish.series.timeframe.after(row.begin)) for row in bad]
-    begins = {span.time_from for span in spans}
-    covered_since = {span.time_till: span.time_from for span in spans}
-    return [
-        Wish(wish.series, gap, is_inner=gap.time_till in begins, covered_since=covered_since.get(gap.time_from))
-        for gap in subtract(missing, holes)
-    ]
-
-
-def _by_series(pairs: Iterable[tuple[Series, Item]]) -> dict[Series, list[Item]]:
-    found: dict[Series, list[Item]] = {}
-    for series, item in pairs:
-        found.setdefault(series, []).append(item)
-    return found
+def _interleaved(windows: Iterable[Window]) -> list[Window]:
+    """Order windows so that neighbours are of different series, oldest first within each: writers of one wait."""
+    of_each = by_series((window.series, window) for window in windows)
+    return [window for turn in zip_longest(*of_each.values()) for window in turn if window is not None]
 
 
 async def _note(storage: IStorage, failures: Mapping[Series, Exception], now: Timestamp) -> None:
@@ -221,7 +168,7 @@ def _withheld(changes: Changes, state: SeriesState) -> Changes:
 async def _stored(uow: IUnitOfWork, batch: Batch) -> tuple[list[Period], CandlePage, dict[Timestamp, QuarantinedRow]]:
     """Return the spans and the candles that matter to a batch, and the bad rows of its series by beginning."""
     series, period = batch.series, batch.compared
-    spans = [_period(span) async for span in uow.spans.filter_by_series(series).filter_touching(period)]
+    spans = [period_of(span) async for span in uow.spans.filter_by_series(series).filter_touching(period)]
     candles = uow.candles.filter_by_series(series).filter_by_timestamp_gte(period.time_from)
     known = {row.begin: row async for row in uow.quarantine.filter_by_series(series)}
     return spans, await candles.filter_by_timestamp_lt(period.time_till).page(series), known
@@ -285,9 +232,9 @@ def _record(outcome: LoadOutcome, batch: Batch, changes: Changes) -> None:
         outcome.compared.add(batch.series)
 
 
-def _step(batch: Batch, missing: Sequence[Wish]) -> LoadStep:
-    """Count what was missing, not what was only compared."""
-    parts = (wish.period & batch.period for wish in missing if wish.series == batch.series)
+def _step(batch: Batch, missing: Sequence[Period]) -> LoadStep:
+    """Count what was missing of the series, not what was only compared."""
+    parts = (period & batch.period for period in missing)
     end = batch.period.time_till
     period = next(filter(None, parts), Period(end, end))
     return LoadStep(batch.series, period, len(batch.candles.between(period.time_from, batch.given_till)))
@@ -295,7 +242,3 @@ def _step(batch: Batch, missing: Sequence[Wish]) -> LoadStep:
 
 def _span(series: Series, period: Period) -> CandleSpan:
     return CandleSpan(series.security, series.timeframe, period.time_from, period.time_till)
-
-
-def _period(span: CandleSpan) -> Period:
-    return Period(span.time_from, span.time_till)

@@ -20,7 +20,7 @@ import asyncpg
 from rich.console import Console
 from rich.progress import track
 
-from app.bench.measuring import cpu_of, publish, ratio, versions
+from app.bench.measuring import publish, ratio, server_cpu, versions
 from app.simulator.servers import Postgresql
 
 _PRICES = "open, high, low, close, volume, value"
@@ -183,9 +183,9 @@ async def _fill(connection: asyncpg.Connection, shape: Shape, rows: int) -> Meas
         )
         await connection.copy_from_query(query, output=batch, format="binary")
         batch.seek(0)
-        started = cpu_of(backend)
+        started = server_cpu(backend)
         await connection.copy_to_table("shape", source=batch, format="binary")
-        seconds += cpu_of(backend) - started
+        seconds += server_cpu(backend) - started
     log = await connection.fetchval("SELECT pg_current_wal_insert_lsn() - $1::pg_lsn", began)
     assert await connection.fetchval("SELECT count(*) FROM shape") == rows
     await connection.execute("VACUUM ANALYZE shape")
