@@ -50,7 +50,7 @@ async def decoded(load: Load) -> Measured:
 
 async def stored(load: Load) -> Measured:
     """Load candles into an empty store."""
-    await _follow(load)
+    await follow(load)
     async with bootstrap(settings(load, load.source)) as service:
         with _measuring(load) as found:
             outcome = await update_candles(service.storage, service.loader, service.clock)
@@ -76,7 +76,7 @@ async def watched(load: Load) -> Measured:
     In milliseconds: `late` is by how much it had to wait longer at most, `held` the most CPU that its thread used for
     others meanwhile. The one is what is felt on this machine with all that runs there, the other our own doing.
     """
-    await _follow(load)
+    await follow(load)
     async with bootstrap(settings(load, load.source)) as service, _ticking() as waits:
         outcome = await update_candles(service.storage, service.loader, service.clock)
     return {"rows": sum(outcome.rows.values()), "late": 1_000 * waits.late, "held": 1_000 * waits.held}
@@ -125,7 +125,7 @@ async def executed(load: Load) -> Measured:
     return found | {"rows": len(rows)}
 
 
-async def _follow(load: Load) -> None:
+async def follow(load: Load) -> None:
     """Migrate an empty store and follow the securities."""
     chosen = settings(load, load.quick or load.source)
     await migrate_store(chosen)
