@@ -2,18 +2,17 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from itertools import zip_longest
-from typing import TypeVar
 
 from app.core.batches import Batch, Rules
 from app.core.calendar import TradingCalendar
 from app.core.corporate_actions import factors_of
 from app.core.date_time import Timestamp
-from app.core.entities import CandleSpan, QuarantinedRow, Security, SecurityCard, Series, SeriesState
+from app.core.entities import CandleSpan, QuarantinedRow, Series, SeriesState
 from app.core.errors import (
     CandleServiceError,
     SeriesNotFoundError,
@@ -25,18 +24,15 @@ from app.core.errors import (
 from app.core.market_data import IClock, ILoadProgress, IMarketDataAdapter, LoadOutcome, LoadStep, Wish
 from app.core.pages import CandlePage
 from app.core.pipeline import pump
-from app.core.reconciliation import CORRECTED, WITHDRAWN, Changes, reconcile, retry_at
-from app.core.repository import IStorage, IUnitOfWork, read_calendar
-from app.core.spans import Period, gaps, subtract
+from app.core.reconciliation import CORRECTED, WITHDRAWN, Changes, reconcile
+from app.core.repository import IStorage, IUnitOfWork
+from app.core.spans import Period, subtract
 from app.core.staleness import freshened
-from app.market_data_windows import Window, cut, known_from, window_bars
-
-Item = TypeVar("Item")
+from app.market_data_plan import Plan, by_series, part_of, period_of, plan_load
+from app.market_data_windows import Window, cut, window_bars
 
 _TRIES = 3
 _QUEUED_BATCHES = 2
-_FEW = 4
-"""Up to so many series are looked up one by one."""
 
 
 class MarketDataLoader:
@@ -53,21 +49,23 @@ class MarketDataLoader:
         self._workers = workers
 
     async def missing(self, wishes: Iterable[Wish], /) -> Sequence[Wish]:
-        return await self._missing(wishes, await self._clock.now())
+        return (await self._planned(wishes, await self._clock.now())).missing
 
-    async def _missing(self, wishes: Iterable[Wish], now: Timestamp) -> Sequence[Wish]:
+    async def _planned(self, wishes: Iterable[Wish], now: Timestamp) -> Plan:
         async with self._storage.read() as uow:
-            found = await _all_gaps(uow, list(wishes), now)
-            cards, calendars = await _cards_and_calendars(uow, found)
-        return [gap for gap in found if not self._is_closed(gap, calendars[cards[gap.series.security].engine], now)]
+            plan = await plan_load(uow, list(wishes), now)
+        return replace(
+            plan, missing=[gap for gap in plan.missing if not self._is_closed(gap, plan.calendar_of(gap), now)]
+        )
 
     async def load(self, wishes: Iterable[Wish], /, *, progress: ILoadProgress | None = None) -> LoadOutcome:
         outcome = LoadOutcome()
         now = await self._clock.now()
-        missing = await self._missing(wishes, now)
+        plan = await self._planned(wishes, now)
         if progress is not None:
-            progress.begin(missing)
-        windows = _interleaved(await self._windows(missing, now))
+            progress.begin(plan.missing)
+        windows = _interleaved(self._windows(plan, now))
+        missing = by_series((wish.series, wish.period) for wish in plan.missing)
         turns: defaultdict[Series, asyncio.Lock] = defaultdict(asyncio.Lock)
 
         async def sink(batch: Batch) -> None:
@@ -75,7 +73,7 @@ class MarketDataLoader:
                 changes = await _write(self._storage, batch)
             _record(outcome, batch, changes)
             if progress is not None:
-                progress.advance(_step(batch, missing))
+                progress.advance(_step(batch, missing[batch.series]))
 
         failures = await pump(
             windows, sink, workers=self._workers, depth=_QUEUED_BATCHES, tolerate=(CandleServiceError,)
@@ -97,90 +95,30 @@ class MarketDataLoader:
         is_whole = begin >= midnight or self._rules.watermark(gap.series, now) < midnight
         return is_whole and calendar.closed_until(begin) >= min(gap.period.time_till, now)
 
-    async def _windows(self, missing: Sequence[Wish], now: Timestamp) -> list[Window]:
-        async with self._storage.read() as uow:
-            cards, calendars = await _cards_and_calendars(uow, missing)
-            known = [await known_from(uow, wish) for wish in missing]
+    def _windows(self, plan: Plan, now: Timestamp) -> list[Window]:
         failed: set[Series] = set()
-        bars = window_bars(missing, self._workers)
+        bars = window_bars(plan.missing, self._workers)
         return [
             Window(
                 self._storage,
                 self._adapter,
                 self._rules,
-                calendars[cards[wish.series.security].engine],
-                cards[wish.series.security],
-                replace(wish, period=part, is_inner=wish.is_inner and part.time_till == wish.period.time_till),
-                begin if part.time_from == wish.period.time_from else None,
+                plan.calendar_of(wish),
+                plan.cards[wish.series.security],
+                part_of(wish, period),
                 failed,
             )
-            for wish, begin in zip(missing, known, strict=True)
-            for part in cut(
-                wish.period,
-                wish.series.timeframe,
-                self._rules.settled(wish.series, now),
-                calendars[cards[wish.series.security].engine],
-                bars,
+            for wish in plan.missing
+            for period in cut(
+                wish.period, wish.series.timeframe, self._rules.settled(wish.series, now), plan.calendar_of(wish), bars
             )
         ]
 
 
 def _interleaved(windows: Iterable[Window]) -> list[Window]:
     """Order windows so that neighbours are of different series, oldest first within each: writers of one wait."""
-    by_series = _by_series((window.series, window) for window in windows)
-    return [window for turn in zip_longest(*by_series.values()) for window in turn if window is not None]
-
-
-async def _cards_and_calendars(
-    uow: IUnitOfWork, wishes: Sequence[Wish]
-) -> tuple[Mapping[Security, SecurityCard], Mapping[str, TradingCalendar]]:
-    """Return the cards by security, and the calendars by engine with what was told of the days of these wishes."""
-    if not wishes:
-        return {}, {}
-    cards = await _cards(uow, {wish.series.security for wish in wishes})
-    first = min(wish.period.time_from for wish in wishes).moscow.date()
-    last = max(wish.period.time_till for wish in wishes).moscow.date()
-    engines = {card.engine for card in cards.values()}
-    return cards, {engine: await read_calendar(uow, engine, first, last) for engine in engines}
-
-
-async def _cards(uow: IUnitOfWork, wanted: Collection[Security]) -> Mapping[Security, SecurityCard]:
-    if len(wanted) <= _FEW:
-        return {security: await uow.securities.get(security) for security in wanted}
-    return {card.security: card async for card in uow.securities if card.security in wanted}
-
-
-async def _all_gaps(uow: IUnitOfWork, wishes: Sequence[Wish], now: Timestamp) -> list[Wish]:
-    """Return what is missing of each wish. Of many, all spans are read at once: they are few beside the candles."""
-    if len(wishes) <= _FEW:
-        spans_of = {
-            wish.series: [_period(span) async for span in uow.spans.filter_by_series(wish.series)] for wish in wishes
-        }
-    else:
-        spans_of = _by_series([(span.series, _period(span)) async for span in uow.spans])
-    bad_of = _by_series([(row.series, row) async for row in uow.quarantine if now < retry_at(row)])
-    return [gap for wish in wishes for gap in _gaps(wish, spans_of.get(wish.series, []), bad_of.get(wish.series, []))]
-
-
-def _gaps(wish: Wish, spans: Sequence[Period], bad: Sequence[QuarantinedRow]) -> list[Wish]:
-    """Return what is missing, less the slots of bad rows whose time to be asked again has not come."""
-    if wish.again:
-        return [replace(wish, is_inner=any(wish.period.time_till in span for span in spans))] if wish.period else []
-    missing = gaps(spans, wish.period)
-    holes = [Period(row.begin, wish.series.timeframe.after(row.begin)) for row in bad]
-    begins = {span.time_from for span in spans}
-    covered_since = {span.time_till: span.time_from for span in spans}
-    return [
-        Wish(wish.series, gap, is_inner=gap.time_till in begins, covered_since=covered_since.get(gap.time_from))
-        for gap in subtract(missing, holes)
-    ]
-
-
-def _by_series(pairs: Iterable[tuple[Series, Item]]) -> dict[Series, list[Item]]:
-    found: dict[Series, list[Item]] = {}
-    for series, item in pairs:
-        found.setdefault(series, []).append(item)
-    return found
+    of_each = by_series((window.series, window) for window in windows)
+    return [window for turn in zip_longest(*of_each.values()) for window in turn if window is not None]
 
 
 async def _note(storage: IStorage, failures: Mapping[Series, Exception], now: Timestamp) -> None:
@@ -230,7 +168,7 @@ def _withheld(changes: Changes, state: SeriesState) -> Changes:
 async def _stored(uow: IUnitOfWork, batch: Batch) -> tuple[list[Period], CandlePage, dict[Timestamp, QuarantinedRow]]:
     """Return the spans and the candles that matter to a batch, and the bad rows of its series by beginning."""
     series, period = batch.series, batch.compared
-    spans = [_period(span) async for span in uow.spans.filter_by_series(series).filter_touching(period)]
+    spans = [period_of(span) async for span in uow.spans.filter_by_series(series).filter_touching(period)]
     candles = uow.candles.filter_by_series(series).filter_by_timestamp_gte(period.time_from)
     known = {row.begin: row async for row in uow.quarantine.filter_by_series(series)}
     return spans, await candles.filter_by_timestamp_lt(period.time_till).page(series), known
@@ -294,9 +232,9 @@ def _record(outcome: LoadOutcome, batch: Batch, changes: Changes) -> None:
         outcome.compared.add(batch.series)
 
 
-def _step(batch: Batch, missing: Sequence[Wish]) -> LoadStep:
-    """Count what was missing, not what was only compared."""
-    parts = (wish.period & batch.period for wish in missing if wish.series == batch.series)
+def _step(batch: Batch, missing: Sequence[Period]) -> LoadStep:
+    """Count what was missing of the series, not what was only compared."""
+    parts = (period & batch.period for period in missing)
     end = batch.period.time_till
     period = next(filter(None, parts), Period(end, end))
     return LoadStep(batch.series, period, len(batch.candles.between(period.time_from, batch.given_till)))
@@ -304,7 +242,3 @@ def _step(batch: Batch, missing: Sequence[Wish]) -> LoadStep:
 
 def _span(series: Series, period: Period) -> CandleSpan:
     return CandleSpan(series.security, series.timeframe, period.time_from, period.time_till)
-
-
-def _period(span: CandleSpan) -> Period:
-    return Period(span.time_from, span.time_till)

@@ -38,8 +38,8 @@ _TURNS = 2  # windows a lane, so that none waits long for the last
 class Window:
     """A wish, or a part of one, as a source of batches.
 
-    `known_from`: where stored candles begin that adjoin it; they are read again, as what the exchange must still know.
-    `failed`: series whose other windows need not be tried.
+    Stored candles that adjoin it are read again, as what the exchange must still know. `failed`: series whose other
+    windows need not be tried.
     """
 
     storage: IStorage
@@ -48,7 +48,6 @@ class Window:
     calendar: TradingCalendar
     card: SecurityCard
     wish: Wish
-    known_from: Timestamp | None
     failed: set[Series]
 
     @property
@@ -57,7 +56,7 @@ class Window:
 
     async def __aiter__(self) -> AsyncIterator[Batch]:
         """Read it; when rows moved meanwhile, begin again behind the last batch, a few times."""
-        rest = Period(self.known_from or self.wish.period.time_from, self.wish.period.time_till)
+        rest = Period(await self._known_from() or self.wish.period.time_from, self.wish.period.time_till)
         for left in reversed(range(_TRIES)):
             if self.series in self.failed:
                 return
@@ -179,6 +178,20 @@ class Window:
                     is_followed=bool(page.candles.between(period.time_till, asked.time_till)),
                 )
 
+    async def _known_from(self) -> Timestamp | None:
+        """Return the stored final candle from which on to read again what adjoins the period; None without any.
+
+        It is the last one before an inner gap, and one of the last `OVERLAP_BARS` before any other. Asked when the
+        window's turn comes: a plan for thousands of series should not wait for so many answers.
+        """
+        begin, since = self.wish.period.time_from, self.wish.covered_since
+        if self.wish.again or since is None:
+            return None
+        async with self.storage.read() as uow:
+            covered = _final(uow, self.series).filter_by_timestamp_gte(since).filter_by_timestamp_lt(begin)
+            known = await covered.newest_first()[: 1 if self.wish.is_inner else OVERLAP_BARS].page(self.series)
+        return known[0].timestamp if known else None
+
     async def _witnessed_till(self) -> Timestamp:
         """Ask for the next known candles too, where coverage goes on: they show that all before them is told."""
         end = self.wish.period.time_till
@@ -233,19 +246,6 @@ class Window:
 
     def _settled(self, page: SourcePage) -> Timestamp:
         return self.rules.settled(self.series, page.as_of)
-
-
-async def known_from(uow: IUnitOfWork, wish: Wish) -> Timestamp | None:
-    """Return the stored final candle from which on to read again what adjoins a missing period; None without any.
-
-    It is the last one before an inner gap, and one of the last `OVERLAP_BARS` before any other.
-    """
-    if wish.again or wish.covered_since is None:
-        return None
-    begin, since = wish.period.time_from, wish.covered_since
-    before = _final(uow, wish.series).filter_by_timestamp_gte(since).filter_by_timestamp_lt(begin).newest_first()
-    known = await before[: 1 if wish.is_inner else OVERLAP_BARS].page(wish.series)
-    return known[0].timestamp if known else None
 
 
 def window_bars(missing: Iterable[Wish], lanes: int) -> int:

@@ -5,7 +5,7 @@ it is iterated or counted. Slices compose as those of lists do; steps and negati
 slice raises TypeError ("filter first, slice last"). Iteration is in the order of the natural key.
 """
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -219,6 +219,17 @@ class IStorage(Protocol):
         """
 
     async def close(self) -> None: ...
+
+
+FEW = 4
+"""Up to so many are looked up one by one; of more, all are read at once."""
+
+
+async def read_cards(uow: IUnitOfWork, wanted: Collection[Security]) -> Mapping[Security, SecurityCard]:
+    """Return the cards of these securities; of few, SecurityNotFoundError for the first without one."""
+    if len(wanted) <= FEW:
+        return {security: await uow.securities.get(security) for security in wanted}
+    return {card.security: card async for card in uow.securities if card.security in wanted}
 
 
 _CALENDAR_MARGIN = timedelta(days=60)

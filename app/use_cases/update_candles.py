@@ -6,7 +6,7 @@ from app.core.date_time import Timestamp
 from app.core.entities import Security, SecurityCard, SeriesState, Timeframe
 from app.core.errors import InputError, SecurityNotFoundError, SeriesNotFoundError
 from app.core.market_data import IClock, ILoadProgress, IMarketDataLoader, LoadOutcome, Wish
-from app.core.repository import IStorage
+from app.core.repository import FEW, IStorage, read_cards
 from app.core.spans import Period
 from app.use_cases.record_splits import record_rescaled
 
@@ -36,7 +36,7 @@ async def update_candles(  # noqa: PLR0913  # ports first, then what a command m
     followed = await followed_states(storage, securities, timeframes)
     till = time_till or await clock.now()
     async with storage.read() as uow:
-        cards = {card.security: card async for card in uow.securities}
+        cards = await read_cards(uow, {state.series.security for state in followed})
     wishes = [_wish(state, cards[state.series.security], time_from, till, again=again) for state in followed]
     outcome = await loader.load(wishes, progress=progress)
     await record_rescaled(storage, outcome)
@@ -48,7 +48,9 @@ async def followed_states(
 ) -> list[SeriesState]:
     """Return the states of followed series, or only of these securities and timeframes. Raises as `update_candles`."""
     async with storage.read() as uow:
-        states = [state async for state in uow.series.filter_followed()]
+        series = uow.series.filter_followed()
+        subsets = map(series.filter_by_security, sorted(set(securities))) if 0 < len(securities) <= FEW else [series]
+        states = [state for subset in subsets async for state in subset]
     known = {state.series.security for state in states}
     if strange := [security for security in securities if security not in known]:
         names = ", ".join(map(str, strange))
