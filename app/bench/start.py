@@ -67,11 +67,10 @@ def main() -> None:
 def _surroundings() -> Iterator[tuple[Mapping[str, str], Redis]]:
     """Give the environment of a small store with three securities, and the Redis of its workers."""
     with server("app.bench.source", "--days", 1) as source, servers.Redis() as redis, TemporaryDirectory() as folder:
-        settings = {
-            "DATABASE_URL": f"sqlite:///{Path(folder) / 'candles.db'}", "ISS_URL": source, "SOURCE_NAME": "benchmark",
-            "CLOCK": "source", "ISS_RATE": "off", "REDIS_URL": redis.url,
+        environment = {
+            "PATH": os.defpath, "DATABASE_URL": f"sqlite:///{Path(folder) / 'candles.db'}", "ISS_URL": source,
+            "SOURCE_NAME": "benchmark", "CLOCK": "source", "ISS_RATE": "off", "REDIS_URL": redis.url,
         }  # fmt: skip
-        environment = os.environ | settings
         for ticker in ("SIM000", "SIM001", "SIM002"):
             _ended((*CANDLES, "create-security", ticker, "TQBR"), environment)
         yield environment, Redis.from_url(redis.url)
