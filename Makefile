@@ -42,10 +42,14 @@ soak: $(TOOLS) ## look for counterexamples some twenty times longer than the tes
 	HYPOTHESIS_PROFILE=soak $(BIN)/pytest --numprocesses auto --timeout 7200 --hypothesis-seed $(SEED) -p no:randomly \
 		app/tests/core app/tests/test_loader_model.py
 
-bench: $(TOOLS) ## measure how fast candles go in, alone and with many securities at once, and how fast minutes become longer bars
-	$(BIN)/python -m app.bench.ingest
+bench: $(TOOLS) ## measure what docs/performance.md tells and write it there, in ten minutes; FULL=1 goes to fifty million candles
+	$(BIN)/python -m app.bench.ingest $(if $(FULL),--full)
 	$(BIN)/python -m app.bench.breadth
+	$(BIN)/python -m app.bench.serve
+	$(BIN)/python -m app.bench.export
 	$(BIN)/python -m app.bench.resample
+	$(BIN)/python -m app.bench.start
+	$(BIN)/python -m app.bench.grow $(if $(FULL),--full)
 
 demo: $(PROGRAM) ## show the whole way against a simulated exchange; STAY=1 leaves it serving
 	@trap : INT; $(BIN)/python -m app.io.cli demo $(if $(STAY),--stay) || [ $$? -eq 130 ] # Ctrl-C is how it ends

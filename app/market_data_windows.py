@@ -75,6 +75,7 @@ class Window:
         """Put pages together up to the size of a transaction; what was read before a failure is given on first."""
         asked = Period(period.time_from, await self._witnessed_till())
         pages: list[SourcePage] = []
+        rows = 0
         due = time.monotonic() + BATCH_SECONDS
         seen_till = period.time_from
         failure: SourceError | None = None
@@ -93,12 +94,12 @@ class Window:
 
         try:
             async for page in self._pages(asked, period):
-                rows = sum(len(each.candles) for each in [*pages, page])
+                rows += len(page.candles)
                 is_enough = rows > self.storage.batch_rows or time.monotonic() > due
                 if pages and page.candles and is_enough:
                     given, due = batch(goes_on=True), time.monotonic() + BATCH_SECONDS
                     period, seen_till = replace(period, time_from=given.period.time_till), given.given_till
-                    pages = _left_over(given)
+                    pages, rows = _left_over(given), len(page.candles)
                     yield given
                 pages.append(page)
         except SourceShiftError:

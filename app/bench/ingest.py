@@ -5,26 +5,26 @@ What is stored is counted and verified. `--full` loads five million candles to s
 """
 
 import argparse
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
-from rich.console import Console
-from rich.progress import track
-
 from app.bench.loads import Load
 from app.bench.measuring import create_database, goal, publish, ratio, server, versions
 from app.bench.ways import run
 from app.simulator.servers import Postgresql
 
-Runs = dict[str, list[Mapping[str, float]]]
+Run = Mapping[str, float]
+Runs = dict[str, list[Run]]
 
 LATENCY = 0.04
-DOWNLOADS = {"raw": "raw", "http": "http", "decoded": "decoded", "aiomoex": "with_aiomoex", "apimoex": "with_apimoex"}
-NAMES = {
+AT_ONCE = (1, 8, 32)
+
+_DOWNLOADS = {"raw": "raw", "http": "http", "decoded": "decoded", "aiomoex": "with_aiomoex", "apimoex": "with_apimoex"}
+_NAMES = {
     "raw": "HTTP alone, raw sockets",
     "http": "HTTP alone, aiohttp",
     "decoded": "the same, checked as columns and packed for COPY",
@@ -37,6 +37,11 @@ NAMES = {
     "postgresql again": "the same once more, unchanged: PostgreSQL",
     "sqlite again": "the same once more, unchanged: SQLite",
 }
+_CPU = "CPU s per million rows (here / PostgreSQL)"
+_MILLION = 1_000_000
+_FIFTH = 5
+_ROWS_A_DAY = 560
+"""Minutes a day of the calendar, on average: weekends and nights are in it."""
 
 
 @dataclass(slots=True)
@@ -48,6 +53,7 @@ class Places:
     count: int = 0
 
     def empty(self, kind: str, load: Load) -> Load:
+        """Let the load go into one of PostgreSQL or SQLite."""
         self.count += 1
         name = f"bench_{self.count}"
         if kind == "sqlite":
@@ -65,9 +71,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--full", action="store_true", help="see the memory of five million candles, not two")
     options = parser.parse_args()
+    load = Load(options.securities, options.days, options.concurrency, "")
     with _places() as places:
-        load = Load(options.securities, options.days, options.concurrency, "")
         _report_ways(load, _measure_ways(places, load, options.rounds))
+        _report_latency(_measure_latency(places, options.rounds))
+        _report_memory(*_measure_memory(places, load, 5 * _MILLION if options.full else 2 * _MILLION))
 
 
 @contextmanager
@@ -77,20 +85,26 @@ def _places() -> Iterator[Places]:
 
 
 def _measure_ways(places: Places, load: Load, rounds: int) -> Runs:
-    runs: Runs = {name: [] for name in NAMES}
-    with server("app.bench.source", "--days", load.days) as source:
-        load = replace(load, source=source)
-        for way in ("decoded", "with_aiomoex"):  # what they ask is looked up after this
-            run(way, load)
-        for _ in track(range(rounds), "rounds", console=Console(stderr=True)):
-            for name, found in _round(places, load):
+    runs: Runs = {name: [] for name in _NAMES}
+    with _source(load) as source:
+        for _ in range(rounds):
+            for name, found in _round(places, replace(load, source=source)):
                 runs[name].append(found)
     assert len({found["rows"] for each in runs.values() for found in each}) == 1, "not all saw the same candles"
     return runs
 
 
-def _round(places: Places, load: Load) -> Iterator[tuple[str, Mapping[str, float]]]:
-    for name, way in DOWNLOADS.items():
+@contextmanager
+def _source(load: Load, latency: float = 0) -> Iterator[str]:
+    """Run the source, which has looked up by then what ours and others ask."""
+    with server("app.bench.source", "--days", load.days, "--latency", latency) as source:
+        for way in ("decoded", "with_aiomoex"):
+            run(way, replace(load, source=source, securities=1))
+        yield source
+
+
+def _round(places: Places, load: Load) -> Iterator[tuple[str, Run]]:
+    for name, way in _DOWNLOADS.items():
         yield name, run(way, load)
     for kind, floor in (("postgresql", "copied"), ("sqlite", "executed")):
         ours, alone = places.empty(kind, load), places.empty(kind, load)
@@ -100,13 +114,11 @@ def _round(places: Places, load: Load) -> Iterator[tuple[str, Mapping[str, float
 
 
 def _report_ways(load: Load, runs: Runs) -> None:
-    rate = {name: median(found["rows"] / found["seconds"] for found in each) for name, each in runs.items()}
-    cpu = {name: median(_cpu(found) for found in each) for name, each in runs.items()}
     rows = [
         [
-            NAMES[name],
-            f"{rate[name] / 1_000:,.0f}",
-            ratio(rate[name], rate["aiomoex"]),
+            _NAMES[name],
+            f"{_rate(each) / 1_000:,.0f}",
+            ratio(_rate(each), _rate(runs["aiomoex"])),
             f"{_per_million(each, 'cpu')} / {_per_million(each, 'server')}",
             f"{max(found['peak'] for found in each):.0f}",
         ]
@@ -116,32 +128,113 @@ def _report_ways(load: Load, runs: Runs) -> None:
         f"{runs['raw'][0]['rows']:,.0f} minutes of {load.securities} securities, {load.at_once} requests at once, "
         "no latency"
     )
-    columns = ("way", "thousand rows/s", "x aiomoex", "CPU s per million rows (here / PostgreSQL)", "peak MB")
-    fastest = max(rate["aiomoex"], rate["apimoex"], rate["postgresql"])
-    goals = [
-        goal("the source alone, x the fastest client", rate["raw"] / fastest, least=2),
-        goal("into PostgreSQL, x aiomoex's download", rate["postgresql"] / rate["aiomoex"], least=1),
-        goal(
-            "its CPU, x HTTP, decoding and COPY alone", cpu["postgresql"] / (cpu["decoded"] + cpu["copied"]), most=1.6
-        ),
-        goal("into SQLite, x executemany alone", rate["sqlite"] / rate["executed"], least=0.6),
-        goal("unchanged, x fresh, PostgreSQL", rate["postgresql again"] / rate["postgresql"], least=0.4),
-        goal("unchanged, x fresh, SQLite", rate["sqlite again"] / rate["sqlite"], least=0.4),
+    columns = ("way", "thousand rows/s", "x aiomoex", _CPU, "peak MB")
+    publish("ingest", title, columns, rows, _notes(_goals(runs), runs["raw"]))
+
+
+def _goals(runs: Runs) -> list[str]:
+    def times(name: str, *of: str, value: Callable[[Run], float] = _speed) -> float:
+        """Compare within each round, where the machine was the same for all."""
+        rounds = zip(runs[name], *(runs[each] for each in of), strict=True)
+        return median(value(found) / sum(map(value, others)) for found, *others in rounds)
+
+    fastest = max(("aiomoex", "apimoex", "postgresql", "sqlite"), key=lambda name: _rate(runs[name]))
+    return [
+        goal("the source alone, x the fastest client", times("raw", fastest), least=2),
+        goal("into PostgreSQL, x aiomoex's download", times("postgresql", "aiomoex"), least=1),
+        goal("CPU for it, x decoding and COPY alone", times("postgresql", "decoded", "copied", value=_cpu), most=1.6),
+        goal("into SQLite, x executemany alone", times("sqlite", "executed"), least=0.6),
+        goal("unchanged, x fresh, PostgreSQL", times("postgresql again", "postgresql"), least=0.4),
+        goal("unchanged, x fresh, SQLite", times("sqlite again", "sqlite"), least=0.4),
     ]
-    publish("ingest", title, columns, rows, _notes(goals, runs["raw"]))
 
 
-def _cpu(found: Mapping[str, float]) -> float:
-    return found["cpu"] + found["server"]
+def _measure_latency(places: Places, rounds: int) -> Mapping[tuple[str, int], list[Run]]:
+    """Load as many securities a request at once, so that all of them have as much to wait for."""
+    runs: dict[tuple[str, int], list[Run]] = {}
+    load = Load(0, 18, 0, "")
+    with _source(replace(load, securities=1, at_once=1)) as quick, _source(load, LATENCY) as source:
+        for _ in range(rounds):
+            for at_once in AT_ONCE:
+                here = Load(2 * at_once, load.days, at_once, source, quick)
+                for kind in ("postgresql", "sqlite"):
+                    runs.setdefault((kind, at_once), []).append(run("stored", places.empty(kind, here)))
+                runs.setdefault(("aiomoex", at_once), []).append(run("with_aiomoex", here))
+    return runs
 
 
-def _per_million(each: Sequence[Mapping[str, float]], what: str) -> str:
-    return f"{median(found[what] / found['rows'] for found in each) * 1e6:.2f}"
+def _report_latency(runs: Mapping[tuple[str, int], list[Run]]) -> None:
+    def kept(kind: str, at_once: int) -> float:
+        rounds = zip(runs[kind, at_once], runs[kind, 1], strict=True)
+        return median(_speed(found) / (at_once * _speed(alone)) for found, alone in rounds)
+
+    names = {"postgresql": "**ours into PostgreSQL**", "sqlite": "**ours into SQLite**", "aiomoex": _NAMES["aiomoex"]}
+    rows = [
+        [
+            f"{names[kind]}, {at_once} at once",
+            f"{_rate(each) / 1_000:,.0f}",
+            f"{kept(kind, at_once):.2f}",
+            f"{_per_million(each, 'cpu')} / {_per_million(each, 'server')}",
+        ]
+        for (kind, at_once), each in sorted(runs.items())
+    ]
+    goals = [
+        goal(
+            f"{at_once} at once into PostgreSQL, x {at_once} times one at a time",
+            kept("postgresql", at_once),
+            least=0.9,
+        )
+        for at_once in AT_ONCE[1:]
+    ]
+    title = f"{LATENCY * 1_000:.0f} ms an answer, two securities a request at once"
+    columns = ("way", "thousand rows/s", "x so many alone", _CPU)
+    publish("latency", title, columns, rows, _notes(goals, runs["aiomoex", 1]))
+
+
+def _measure_memory(places: Places, load: Load, rows: int) -> tuple[Run, Run, Run]:
+    """Load so many candles, and a fifth of them; then look how long the event loop is held, over the usual load."""
+    days = round(rows / load.securities / _ROWS_A_DAY)
+    with _source(replace(load, days=days)) as source:
+        loads = [replace(load, days=days // _FIFTH, source=source), replace(load, days=days, source=source)]
+        fifth, whole = (run("stored", places.empty("postgresql", each)) for each in loads)
+        return fifth, whole, run("watched", places.empty("postgresql", replace(load, source=source)))
+
+
+def _report_memory(fifth: Run, whole: Run, watched: Run) -> None:
+    rows = [
+        [f"peak memory, {found['rows']:,.0f} rows into PostgreSQL", f"{found['peak']:.0f} MB"]
+        for found in (fifth, whole)
+    ] + [
+        ["the event loop held at most, CPU of its thread", f"{watched['held']:.1f} ms"],
+        ["a coroutine late at most, on this machine", f"{watched['late']:.1f} ms"],
+    ]
+    goals = [
+        goal("peak memory of the whole in MB", whole["peak"], most=150),
+        goal("the same, x that of a fifth", whole["peak"] / fifth["peak"], most=1.1),
+        goal("milliseconds for which the event loop is held", watched["held"], most=10),
+    ]
+    publish("memory", "Memory and the event loop", ("what", "measured"), rows, _notes(goals, [whole]))
+
+
+def _speed(found: Run) -> float:
+    return found["rows"] / found["seconds"]
+
+
+def _rate(each: Sequence[Run]) -> float:
+    return median(map(_speed, each))
+
+
+def _cpu(found: Run) -> float:
+    return (found["cpu"] + found["server"]) / found["rows"]
+
+
+def _per_million(each: Sequence[Run], what: str) -> str:
+    return f"{median(found[what] / found['rows'] for found in each) * _MILLION:.2f}"
 
 
 def _notes(goals: Sequence[str], rounds: Sequence[object]) -> str:
     packages = versions("aiomoex", "apimoex", "aiohttp", "asyncpg", "aiosqlite")
-    return "\n".join([*goals, "", f"Medians of {len(rounds)} rounds; {packages}"])
+    return "\n".join([*goals, "", f"Rounds: {len(rounds)}, medians; {packages}"])
 
 
 if __name__ == "__main__":

@@ -119,7 +119,7 @@ def publish(name: str, title: str, columns: Sequence[str], rows: Sequence[Sequen
         table.add_row(*row)
     console = Console()
     console.print(table)
-    console.print(notes)
+    console.print(notes, soft_wrap=True)
     lines = [
         f"**{title}**",
         "",

@@ -13,7 +13,7 @@ from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from http import HTTPStatus
 from typing import TypeVar
-from urllib.parse import urlencode
+from urllib.parse import quote_plus
 
 import aiohttp
 import stamina
@@ -39,6 +39,7 @@ _CHUNK = 64 * 1024
 _INSTANT = 0.001
 _PUSHBACKS = {HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS}
 _TRANSIENT_REFUSALS = {*_PUSHBACKS, HTTPStatus.REQUEST_TIMEOUT}
+_quoted = lru_cache(maxsize=256)(quote_plus)  # most of what is asked is what was asked before
 _CLOSED = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND}
 
 
@@ -180,7 +181,7 @@ class IssClient:
         patience = self._patience
         async with self._budget.permit(lasting=patience.total, patience=patience.altogether):
             with _translated(url):
-                whole = f"{url}?{urlencode(query)}" if query else url
+                whole = f"{url}?{'&'.join(f'{_quoted(k)}={_quoted(v)}' for k, v in query.items())}" if query else url
                 async with self._opened().request(method, whole, headers=headers, allow_redirects=False) as response:
                     yield response
 

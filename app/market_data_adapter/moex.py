@@ -145,6 +145,8 @@ def _wall(moment: Timestamp) -> str:
 
 
 def _slot_end(begin: int, timeframe: Timeframe) -> Timestamp:
+    if timeframe is Timeframe.M1:
+        return Timestamp.from_unix(begin - begin % 60 + 60)
     return timeframe.after(timeframe.floor(Timestamp.from_unix(begin)))
 
 

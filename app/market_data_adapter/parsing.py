@@ -3,13 +3,14 @@
 import json
 import re
 from array import array
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from functools import lru_cache
 from itertools import pairwise
 from math import inf
-from operator import le, lt
+from operator import itemgetter, le, lt
 from typing import Any
 
 import msgspec
@@ -24,6 +25,7 @@ CANDLE_COLUMNS = ("begin", "open", "high", "low", "close", "volume", "value")
 _DAY = 86_400
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _MINUTES = {f" {minute // 60:02}:{minute % 60:02}:00": minute * 60 for minute in range(24 * 60)}
+_CLOCK_PART = itemgetter(slice(10, None))
 _ERROR = re.compile(rb'"error"\s*:\s*"([^"]+)"')
 _CLOCK = re.compile(r"([01]\d|2[0-3]):([0-5]\d):([0-5]\d)", re.ASCII)
 
@@ -145,27 +147,32 @@ def _parse_columns(body: bytes, series: Series) -> ParsedPage | None:
     )
 
 
-class _Midnights(dict[str, int]):
-    """Where the days of a column begin, each looked up once; KeyError for what is no day, or no day of 24 hours."""
-
-    def __missing__(self, day: str) -> int:
-        midnight = _midnight(day) if _DATE.fullmatch(day) else None
-        if midnight is None:
-            raise KeyError(day)
-        self[day] = midnight
-        return midnight
-
-
 def _begins(walls: Sequence[str], timeframe: Timeframe) -> list[int] | None:
-    """Turn the whole minutes of a column into unix seconds; None unless each begins a bar and they ascend."""
-    days = _Midnights()
+    """Turn the whole minutes of a column into unix seconds; None unless each begins a bar and they ascend.
+
+    What ascends as text and begins and ends with one day is of that day. Days are found by halving.
+    """
+    begins: list[int] = []
+    if not all(map(lt, walls, walls[1:])):
+        return None
     try:
-        begins = [days[wall[:10]] + _MINUTES[wall[10:]] for wall in walls]
+        while len(begins) < len(walls):
+            day = walls[len(begins)][:10]
+            same = walls[len(begins) : bisect_right(walls, f"{day} ~")]
+            midnight = _day(day if same else "")
+            begins += [midnight + _MINUTES[clock] for clock in map(_CLOCK_PART, same)]
     except (KeyError, ValueError):
         return None
-    is_ascending = all(map(lt, begins, begins[1:]))
     is_sound = timeframe is Timeframe.M1 or all(_slot(begin, timeframe) == begin for begin in begins)
-    return begins if is_ascending and is_sound else None
+    return begins if is_sound else None
+
+
+def _day(text: str) -> int:
+    """Return where a day begins; ValueError for what is no day, or no day of 24 hours."""
+    midnight = _midnight(text) if _DATE.fullmatch(text) else None
+    if midnight is None:
+        raise ValueError(f"{text!r} is no day of 24 hours")
+    return midnight
 
 
 def _are_sane(*columns: Sequence[float]) -> bool:

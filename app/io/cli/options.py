@@ -4,7 +4,6 @@ from typing import Annotated
 
 import typer
 
-from app import __version__
 from app.core.date_time import Timestamp
 from app.core.entities import Security, Timeframe
 from app.io.parameters import parse_moment, parse_security, parse_timeframe
@@ -26,12 +25,6 @@ def _security(text: str) -> Security:
 
 def _timeframe(text: str) -> Timeframe:
     return parse_timeframe(text)
-
-
-def _show_version(is_wanted: bool) -> None:  # noqa: FBT001  # typer calls it so
-    if is_wanted:
-        typer.echo(__version__)
-        raise typer.Exit
 
 
 Ticker = Annotated[
@@ -85,6 +78,3 @@ Till = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="A JSON array for scripts, times in UTC.")]
 Utc = Annotated[bool, typer.Option("--utc", help="Show times in UTC, not in Moscow's.")]
-Version = Annotated[
-    bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
-]

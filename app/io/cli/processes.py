@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from app.io.cli import output
-from app.io.cli.running import loop_factory, read_settings
+from app.io.cli.running import importing, loop_factory, read_settings
 
 # Imports inside the commands: each is heavy, and `--help` should not wait for it.
 
@@ -19,8 +19,9 @@ def serve(
 
     Without REDIS_URL it updates the candles as well, every UPDATE_EVERY seconds.
     """
-    from app.bootstrap import configure_logging  # noqa: PLC0415
-    from app.io.serving import listen, run_api  # noqa: PLC0415
+    with importing():
+        from app.bootstrap import configure_logging  # noqa: PLC0415
+        from app.io.serving import listen, run_api  # noqa: PLC0415
 
     settings = read_settings()
     configure_logging(settings.log_level)
@@ -42,7 +43,8 @@ def worker() -> None:
 
     Start as many workers as you like. Needs REDIS_URL.
     """
-    from app.tasks.broker import run_worker  # noqa: PLC0415
+    with importing():
+        from app.tasks.broker import run_worker  # noqa: PLC0415
 
     run_worker(read_settings())
 
@@ -52,7 +54,8 @@ def scheduler() -> None:
 
     Every UPDATE_EVERY seconds; of several schedulers one asks. Needs REDIS_URL.
     """
-    from app.tasks.broker import run_scheduler  # noqa: PLC0415
+    with importing():
+        from app.tasks.broker import run_scheduler  # noqa: PLC0415
 
     run_scheduler(read_settings())
 

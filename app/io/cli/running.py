@@ -1,8 +1,8 @@
 """From a command to the service and back: one event loop, one service, one place where errors become exit codes."""
 
-import asyncio
-import logging
-from collections.abc import Awaitable, Callable
+import gc
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 import typer
@@ -16,9 +16,10 @@ from app.core.errors import (
     SourceError,
     StorageError,
 )
-from app.io.cli import output
 
 if TYPE_CHECKING:  # importing them takes longer than `--help` may
+    import asyncio
+
     from app.bootstrap import Service
     from app.settings import Settings
 
@@ -41,15 +42,31 @@ class ErrorsToExitCodes(TyperGroup):
         try:
             return super().invoke(ctx)
         except CandleServiceError as error:
+            from app.io.cli import output  # noqa: PLC0415  # heavy: only who works waits for it
+
             output.complain(_sentence(error))
             raise typer.Exit(_code(error)) from error
         except KeyboardInterrupt as error:
             raise typer.Exit(INTERRUPTED) from error
 
 
+@contextmanager
+def importing() -> Iterator[None]:
+    """Let nobody look for garbage among what is imported, again and again: a tenth of the start."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
 def run(work: "Callable[[Service], Awaitable[Result]]") -> Result:
     """Do the work of a command with a service built from the settings."""
-    from app.bootstrap import bootstrap, configure_logging  # noqa: PLC0415  # heavy: only who works waits for it
+    import asyncio  # noqa: PLC0415  # heavy, as above
+    import logging  # noqa: PLC0415
+
+    with importing():
+        from app.bootstrap import bootstrap, configure_logging  # noqa: PLC0415
 
     settings = read_settings()
     configure_logging("WARNING")
@@ -78,7 +95,7 @@ def read_settings() -> "Settings":
         raise InputError(first, f"{message}{more} (in the environment or .env)") from None  # the error shows secrets
 
 
-def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+def loop_factory() -> "Callable[[], asyncio.AbstractEventLoop] | None":
     """Return what makes the fastest event loop there is; None for the usual one."""
     try:
         import uvloop  # noqa: PLC0415  # not there on every platform

@@ -3,12 +3,14 @@
 import asyncio
 import os
 import sqlite3
+import time
 from contextlib import suppress
+from math import inf
 from pathlib import Path
 
 from sqlalchemy import URL, Connection, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -17,6 +19,8 @@ from app.core.errors import StorageError, StorageUnavailableError
 _DRIVERS = {"postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg", "sqlite": "sqlite+aiosqlite"}
 _CONNECT_SECONDS = 10
 _MIGRATION_SECONDS = 60
+_IDLE = 1.0
+"""A connection that rested longer is tried before use: that takes three round trips."""
 _STATEMENT_SECONDS = 300
 """Longer than any statement of ours: what never answers counts as gone."""
 
@@ -53,17 +57,30 @@ def place(url: URL) -> str:
 
 
 def postgresql_engine(url: URL, *, pool_size: int, patience: float) -> AsyncEngine:
-    """Open connections that are tried before each use; nothing about them waits for ever."""
-    return create_async_engine(
+    """Open connections that are tried before use after a pause; nothing about them waits for ever."""
+    engine = create_async_engine(
         url,
         connect_args={"timeout": _CONNECT_SECONDS, "command_timeout": _STATEMENT_SECONDS},
         hide_parameters=True,
         max_overflow=0,
-        pool_pre_ping=True,
         pool_recycle=1800,
         pool_size=pool_size,
         pool_timeout=patience,
     )
+
+    @event.listens_for(engine.sync_engine, "checkin")
+    def remember(_: DBAPIConnection | None, record: ConnectionPoolEntry) -> None:
+        record.info["idle_since"] = time.monotonic()
+
+    @event.listens_for(engine.sync_engine, "checkout")
+    def try_out(connection: DBAPIConnection, record: ConnectionPoolEntry, _: object) -> None:
+        if time.monotonic() - record.info.get("idle_since", inf) > _IDLE:
+            try:
+                engine.dialect.do_ping(connection)
+            except engine.dialect.loaded_dbapi.Error as error:
+                raise DisconnectionError from error  # the pool opens another one
+
+    return engine
 
 
 def sqlite_writer(url: URL, *, patience: float, foreign_keys: bool = True) -> AsyncEngine:

@@ -172,7 +172,8 @@ def test_negative_prices_are_legal() -> None:
 
 
 @pytest.mark.parametrize(
-    "begin", ["", "yesterday", "2024-01-03", "2024-01-03T10:00:00", "2010-03-28 02:30:00", None, 7]
+    "begin",
+    ["", "yesterday", "2024-01-03", "2024-01-03T10:00:00", "2024-01-03Ж10:00:00", "2010-03-28 02:30:00", None, 7],
 )
 def test_a_row_without_a_readable_begin_spoils_the_answer(begin: object) -> None:
     with pytest.raises(SourceBadAnswerError):

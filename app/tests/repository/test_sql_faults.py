@@ -11,7 +11,7 @@ from sqlalchemy import make_url, text
 
 import app
 from app.core.errors import StorageBusyError, StorageError, StorageUnavailableError
-from app.repository.sql import SqlStorage
+from app.repository.sql import SqlStorage, engine
 from app.simulator.servers import FaultProxy, Postgresql
 from app.tests.builders import GAZP_M1, SBER_M1, a_candle, a_page, follow, minute
 from app.tests.repository.sql_stores import execute, opened, postgresql_only, stored
@@ -119,7 +119,8 @@ async def test_d1_a_backend_killed_before_the_commit_stores_nothing(sql_storage:
     assert not await stored(sql_storage)
 
 
-async def test_d2_connections_that_died_in_the_pool_are_replaced() -> None:
+async def test_d2_connections_that_died_in_the_pool_are_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "_IDLE", 0)
     with Postgresql(durable=True) as server:
         await _migrated(server.url)
         async with opened(server.url) as storage:
