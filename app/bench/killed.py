@@ -8,7 +8,6 @@ loads fifty million rows, if the disk has room for twice as many.
 
 import argparse
 import asyncio
-import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -21,7 +20,7 @@ from app.bench.grow import LOG_BYTES, require_room
 from app.bench.loads import Load
 from app.bench.measuring import create_database, publish, server, versions
 from app.bench.source import NOW
-from app.bench.stores import follow, settings
+from app.bench.stores import environment, follow, settings
 from app.bootstrap import bootstrap
 from app.core.entities import Series
 from app.core.repository import IStorage, IUnitOfWork
@@ -119,21 +118,9 @@ async def load_killed(load: Load, kills: Sequence[float], folder: Path) -> Loade
 
 
 async def _update(load: Load, folder: Path) -> asyncio.subprocess.Process:
-    chosen = settings(load, load.source)
-    environment = {
-        "DATABASE_URL": chosen.database_url,
-        "ISS_URL": chosen.iss_url,
-        "SOURCE_NAME": chosen.source,
-        "CLOCK": chosen.clock,
-        "ISS_CONCURRENCY": str(chosen.iss_concurrency),
-        "LOAD_WORKERS": str(chosen.load_workers),
-        "ISS_RATE": "off",
-        "REDIS_URL": "off",
-        "PYTHONPATH": str(Path.cwd()),
-    }
     command = (sys.executable, "-m", "app.io.cli", "update-candles", "--json")
     return await asyncio.create_subprocess_exec(
-        *command, cwd=folder, env={**os.environ, **environment}, stdout=asyncio.subprocess.DEVNULL
+        *command, cwd=folder, env=environment(load), stdout=asyncio.subprocess.DEVNULL
     )
 
 
@@ -149,7 +136,7 @@ async def _contents(uow: IUnitOfWork, series: Series) -> Contents:
     spans = [Period(span.time_from, span.time_till) async for span in uow.spans.filter_by_series(series)]
     async for page in key_pages(uow, series, Period(spans[0].time_from, NOW)):
         rows += len(page)
-        checksum.update(b"".join(column.tobytes() for column in (page.begins, *page.prices)) + page.finals)
+        checksum.update(b"".join([page.begins.tobytes(), *(column.tobytes() for column in page.prices), page.finals]))
     return Contents(rows, checksum.hexdigest(), spans)
 
 

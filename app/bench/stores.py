@@ -1,6 +1,7 @@
 """Ways to store candles: ours, and what the databases take at least. Before and after the clock runs they prepare."""
 
 import asyncio
+import os
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -35,6 +36,24 @@ def settings(load: Load, source: str) -> Settings:
         database_url=load.database, iss_url=source, source_name="benchmark", clock="source", iss_rate=None,
         iss_concurrency=load.at_once, load_workers=load.at_once, redis_url=None, log_level="WARNING",
     )  # fmt: skip
+
+
+def environment(load: Load, redis_url: str = "off") -> dict[str, str]:
+    """Say the same to a process of its own, which may run in any folder."""
+    chosen = settings(load, load.source)
+    return {
+        **os.environ,
+        "DATABASE_URL": chosen.database_url,
+        "REDIS_URL": redis_url,
+        "ISS_URL": chosen.iss_url,
+        "SOURCE_NAME": chosen.source,
+        "CLOCK": chosen.clock,
+        "ISS_RATE": "off",
+        "ISS_CONCURRENCY": str(chosen.iss_concurrency),
+        "LOAD_WORKERS": str(chosen.load_workers),
+        "LOG_LEVEL": "ERROR",
+        "PYTHONPATH": str(Path.cwd()),
+    }
 
 
 async def decoded(load: Load) -> Measured:
