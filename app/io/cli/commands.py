@@ -2,7 +2,7 @@
 
 import typer
 
-from app.io.cli import calendar, candles, many, processes, securities, status
+from app.io.cli import calendar, candles, export, many, processes, securities, status
 from app.io.cli.options import Version
 from app.io.cli.running import ErrorsToExitCodes
 
@@ -21,6 +21,7 @@ for command in (
     securities.remove_security,
     candles.update_candles,
     candles.show,
+    export.export,
     candles.spans,
     candles.verify,
     calendar.calendar,

@@ -1,5 +1,6 @@
 """The REST app without a server: requests go straight into ASGI. And the service it stands on, in a few lines."""
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -78,12 +79,20 @@ class Client:
             "root_path": "",
         }
         sent: list[Message] = []
+        asked, over = asyncio.Event(), asyncio.Event()
 
         async def receive() -> Message:
-            return {"type": "http.request", "body": body, "more_body": False}
+            if not asked.is_set():
+                asked.set()
+                return {"type": "http.request", "body": body, "more_body": False}
+            await over.wait()
+            return {"type": "http.disconnect"}
 
         async def send(message: Message) -> None:
+            assert not over.is_set(), f"the answer was over already: {message}"
             sent.append(message)
+            if message["type"] == "http.response.body" and not message.get("more_body"):
+                over.set()
 
         await self.app(scope, receive, send)
         names = {name.decode(): value.decode("latin-1") for name, value in sent[0]["headers"]}
