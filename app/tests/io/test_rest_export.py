@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from app.core.repository import IStorage
 from app.io.forms import FileForm
+from app.io.rest_api.v1 import export
 from app.io.serving import listen, serving
 from app.repository.memory import MemoryStorage
 from app.tests.builders import SBER_M1, T0, a_page, minute
@@ -130,6 +131,7 @@ async def test_head_tells_of_a_file_without_writing_it(monkeypatch: pytest.Monke
     await store(storage, a_page(range(12)), (T0, minute(10)), followed_from=T0)
     client = a_client(storage)
     monkeypatch.setattr(exporting, "PAGE_ROWS", 1)
+    monkeypatch.setattr(export, "_PIECE", 20)  # a page is sent in several, one right after the other
     whole = await client.get(PATH, SBER_QUERY)
     storage.after = 10  # the pages behind would break off
 
