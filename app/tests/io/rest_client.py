@@ -89,12 +89,12 @@ class Client:
             return {"type": "http.disconnect"}
 
         async def send(message: Message) -> None:
-            assert not over.is_set(), f"the answer was over already: {message}"
             sent.append(message)
             if message["type"] == "http.response.body" and not message.get("more_body"):
                 over.set()
 
         await self.app(scope, receive, send)
+        assert [message.get("more_body", False) for message in sent[1:]] == [True] * (len(sent) - 2) + [False]
         names = {name.decode(): value.decode("latin-1") for name, value in sent[0]["headers"]}
         return Answer(sent[0]["status"], names, b"".join(message.get("body", b"") for message in sent[1:]))
 
