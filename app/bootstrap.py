@@ -36,6 +36,7 @@ from app.repository.sql import SqlStorage
 from app.settings import Settings
 from app.use_cases.create_security import Since
 
+_YOUNG = 50_000
 _MAX_SKEW = timedelta(minutes=5)
 _REDIS_PATIENCE = 1.0
 
@@ -83,6 +84,7 @@ async def bootstrap(
     """
     if not gc.get_freeze_count():
         gc.freeze()  # what was imported stays: the collector need not walk over it while candles pass
+        gc.set_threshold(_YOUNG)  # a page is some thousand objects, all gone by the next: no reason to look for cycles
     if settings.database_url.startswith("sqlite"):
         await migrate(settings.database_url)
     budget = _budget(settings)

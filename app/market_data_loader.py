@@ -1,9 +1,12 @@
 """Gaps -> pages of the exchange -> candles and spans, through bounded queues; knows only the ports of the core."""
 
+import asyncio
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
+from itertools import zip_longest
 from typing import TypeVar
 
 from app.core.batches import Batch, Rules
@@ -26,7 +29,7 @@ from app.core.reconciliation import CORRECTED, WITHDRAWN, Changes, reconcile, re
 from app.core.repository import IStorage, IUnitOfWork, read_calendar
 from app.core.spans import Period, gaps, subtract
 from app.core.staleness import freshened
-from app.market_data_windows import Window, cut, known_from
+from app.market_data_windows import Window, cut, known_from, window_bars
 
 Item = TypeVar("Item")
 
@@ -64,10 +67,12 @@ class MarketDataLoader:
         missing = await self._missing(wishes, now)
         if progress is not None:
             progress.begin(missing)
-        windows = await self._windows(missing, now)
+        windows = _interleaved(await self._windows(missing, now))
+        turns: defaultdict[Series, asyncio.Lock] = defaultdict(asyncio.Lock)
 
         async def sink(batch: Batch) -> None:
-            changes = await _write(self._storage, batch)
+            async with turns[batch.series]:  # who waits for a series holds no connection
+                changes = await _write(self._storage, batch)
             _record(outcome, batch, changes)
             if progress is not None:
                 progress.advance(_step(batch, missing))
@@ -97,6 +102,7 @@ class MarketDataLoader:
             cards, calendars = await _cards_and_calendars(uow, missing)
             known = [await known_from(uow, wish) for wish in missing]
         failed: set[Series] = set()
+        bars = window_bars(missing, self._workers)
         return [
             Window(
                 self._storage,
@@ -114,8 +120,15 @@ class MarketDataLoader:
                 wish.series.timeframe,
                 self._rules.settled(wish.series, now),
                 calendars[cards[wish.series.security].engine],
+                bars,
             )
         ]
+
+
+def _interleaved(windows: Iterable[Window]) -> list[Window]:
+    """Order windows so that neighbours are of different series, oldest first within each: writers of one wait."""
+    by_series = _by_series((window.series, window) for window in windows)
+    return [window for turn in zip_longest(*by_series.values()) for window in turn if window is not None]
 
 
 async def _cards_and_calendars(

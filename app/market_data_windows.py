@@ -1,6 +1,7 @@
 """A missing period as a question to the exchange, and its answer as batches; knows only the ports of the core."""
 
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -14,8 +15,11 @@ from app.core.market_data import IMarketDataAdapter, SourcePage, Wish
 from app.core.repository import ICandleRepository, IStorage, IUnitOfWork
 from app.core.spans import Period
 
-WINDOW_BARS = 5_000
-"""So many bars a window can have, about ten pages. Windows of one series are read concurrently."""
+FEWEST_BARS, MOST_BARS = 5_000, 25_000
+"""How many bars a window can have: ten to fifty pages, of one transaction. Windows are read concurrently."""
+
+BATCH_SECONDS = 5.0
+"""What a slow source gave in so long is written, be it ever so little: a crash then loses no more."""
 
 OVERLAP_BARS = 30
 """Stored candles that are read again, and compared, with what follows them."""
@@ -25,6 +29,9 @@ _TRIES = 3
 _INSTANT = timedelta(microseconds=1)
 _MINUTE = timedelta(minutes=1)
 _DAY = timedelta(days=1)
+_YEAR = timedelta(days=365)
+_OPEN_SHARE = 0.5  # of all time, roughly
+_TURNS = 2  # windows a lane, so that none waits long for the last
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +76,7 @@ class Window:
         """Put pages together up to the size of a transaction; what was read before a failure is given on first."""
         asked = Period(period.time_from, await self._witnessed_till())
         pages: list[SourcePage] = []
+        due = time.monotonic() + BATCH_SECONDS
         seen_till = period.time_from
         failure: SourceError | None = None
 
@@ -87,8 +95,9 @@ class Window:
         try:
             async for page in self._pages(asked, period):
                 rows = sum(len(each.candles) for each in [*pages, page])
-                if pages and page.candles and rows > self.storage.batch_rows:
-                    given = batch(goes_on=True)
+                is_enough = rows > self.storage.batch_rows or time.monotonic() > due
+                if pages and page.candles and is_enough:
+                    given, due = batch(goes_on=True), time.monotonic() + BATCH_SECONDS
                     period, seen_till = replace(period, time_from=given.period.time_till), given.given_till
                     pages = _left_over(given)
                     yield given
@@ -206,7 +215,7 @@ class Window:
     async def _from(self, known: Timestamp, asked: Period, period: Period) -> Period:
         """Return the question with a known candle before it; one that is far away is asked for by itself."""
         step = self.series.timeframe.step
-        if step is None or asked.time_from - known <= step * WINDOW_BARS:
+        if step is None or asked.time_from - known <= step * FEWEST_BARS:
             return replace(asked, time_from=known)
         witness = Period(known, self.series.timeframe.after(known))
         async for _ in self._inside(witness, period):
@@ -238,8 +247,18 @@ async def known_from(uow: IUnitOfWork, wish: Wish) -> Timestamp | None:
     return known[0].timestamp if known else None
 
 
-def cut(period: Period, timeframe: Timeframe, settled: Timestamp, calendar: TradingCalendar) -> list[Period]:
-    """Cut a period into windows of some days each, at midnights.
+def window_bars(missing: Iterable[Wish], lanes: int) -> int:
+    """Return how many bars a window should have: few enough that all lanes have some, else enough for a transaction."""
+    steps = sum(
+        (wish.period.time_till - wish.period.time_from) / (wish.series.timeframe.step or _YEAR) for wish in missing
+    )
+    return min(max(int(steps * _OPEN_SHARE / lanes / _TURNS), FEWEST_BARS), MOST_BARS)
+
+
+def cut(
+    period: Period, timeframe: Timeframe, settled: Timestamp, calendar: TradingCalendar, bars: int = FEWEST_BARS
+) -> list[Period]:
+    """Cut a period into windows of some days each, at midnights, of at least so many bars.
 
     Never where silence is not believed yet, so that cutting does not change coverage.
     """
@@ -249,7 +268,7 @@ def cut(period: Period, timeframe: Timeframe, settled: Timestamp, calendar: Trad
     day = begin.moscow.date()
     while (midnight := Timestamp.midnight(day + _DAY)) < min(period.time_till, settled):
         minutes += calendar.minutes(day)
-        if minutes * _MINUTE >= WINDOW_BARS * timeframe.step:
+        if minutes * _MINUTE >= bars * timeframe.step:
             windows.append(Period(begin, midnight))
             begin, minutes = midnight, 0
         day += _DAY

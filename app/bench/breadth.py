@@ -20,10 +20,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.request import Request, urlopen
 
-from rich.console import Console
-from rich.table import Table
-
-from app.bench.ingest import create_database, simulator
+from app.bench.measuring import create_database, publish, simulator, versions
 from app.bootstrap import Service, bootstrap, migrate_store
 from app.core.date_time import Timestamp
 from app.core.entities import Security, Timeframe
@@ -54,18 +51,18 @@ class Measured:
 
 
 def main() -> None:
-    """Measure, and print a table."""
+    """Measure, print a table, and write it down."""
     parser = argparse.ArgumentParser(prog="python -m app.bench.breadth", description=__doc__)
     parser.add_argument("--securities", type=int, default=40)
     parser.add_argument("--concurrency", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
-    runs: dict[str, list[Measured]] = {"sqlite": [], "postgresql": []}
+    runs: dict[str, list[Measured]] = {"SQLite": [], "PostgreSQL": []}
     with Postgresql(durable=True) as server, simulator() as source, TemporaryDirectory() as folder:
         for number in range(-1, options.rounds):  # the first one warms the simulator up
             name = f"bench_{number + 1}"
-            asyncio.run(create_database(server.url, name))
-            databases = {"sqlite": f"sqlite+aiosqlite:///{Path(folder) / name}.db", "postgresql": server.url_of(name)}
+            create_database(server.url, name)
+            databases = {"SQLite": f"sqlite+aiosqlite:///{Path(folder) / name}.db", "PostgreSQL": server.url_of(name)}
             for way, database in databases.items():
                 measured = asyncio.run(_load(source, database, options.securities, options.concurrency))
                 runs[way] += [measured] if number >= 0 else []
@@ -118,11 +115,8 @@ def _control(source: str, what: str, method: str = "GET", body: object = None) -
 
 
 def _report(runs: dict[str, list[Measured]], securities: int, at_once: int) -> None:
-    table = Table(title=f"a day's minutes of {securities} securities, {at_once} requests at once, 40 ms each")
-    for heading in ("way", "requests", "in flight", "candles", "CPU s", "seconds", "x waiting"):
-        table.add_column(heading, justify="left" if heading == "way" else "right")
-    for way, each in runs.items():
-        table.add_row(
+    rows = [
+        [
             way,
             str(each[0].requests),
             str(max(run.peak for run in each)),
@@ -130,8 +124,16 @@ def _report(runs: dict[str, list[Measured]], securities: int, at_once: int) -> N
             f"{median(run.cpu for run in each):.2f}",
             f"{median(run.seconds for run in each):.2f}",
             f"{median(run.ratio(at_once) for run in each):.2f}",
-        )
-    Console().print(table)
+        ]
+        for way, each in runs.items()
+    ]
+    publish(
+        "breadth",
+        f"a day's minutes of {securities} securities, {at_once} requests at once, 40 ms each",
+        ("into", "requests", "in flight", "candles", "CPU s", "seconds", "x waiting"),
+        rows,
+        f"Medians of {len(runs['SQLite'])} rounds; {versions('aiohttp', 'asyncpg', 'aiosqlite')}",
+    )
 
 
 if __name__ == "__main__":

@@ -1,244 +1,147 @@
-"""Source to store: `python -m app.bench.ingest`. How fast candles are taken in, beside a client that only downloads.
+"""Source to store: `python -m app.bench.ingest`. How fast candles are taken in, beside clients that only download.
 
-Every way is run in turn within each round, in a process of its own, against one simulator in another process whose
-answers are in its memory by then. Ways that store are counted afterwards and verified. Printed are medians and the
-ratio to aiomoex, which reads the same pages into lists and keeps nothing.
+The ways are run in turn within each round, each in a process of its own, against a source that answers out of memory.
+What is stored is counted and verified. `--full` loads five million candles to see whether memory grows.
 """
 
 import argparse
-import asyncio
-import json
-import platform
-import resource
-import subprocess
-import sys
-import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
-from importlib.metadata import version
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
-import aiohttp
-import aiomoex
-import asyncpg
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 
-from app.bootstrap import bootstrap, migrate_store
-from app.core.date_time import Timestamp
-from app.core.entities import Security, Timeframe
-from app.settings import Settings
+from app.bench.loads import Load
+from app.bench.measuring import create_database, goal, publish, ratio, server, versions
+from app.bench.ways import run
 from app.simulator.servers import Postgresql
-from app.use_cases.create_security import create_security
-from app.use_cases.update_candles import update_candles
-from app.use_cases.verify import verify
 
-WAYS = ("aiomoex", "sqlite", "postgresql")
-NOW = Timestamp(datetime(2024, 1, 19, 21, 0, tzinfo=UTC))
-_WAIT = 60
+Runs = dict[str, list[Mapping[str, float]]]
 
-
-@dataclass(frozen=True, slots=True)
-class Load:
-    """What is loaded: minutes of so many securities over so many days, so many requests at once."""
-
-    securities: int
-    days: int
-    concurrency: int
-
-    @property
-    def tickers(self) -> list[str]:
-        return [f"SIM{number:03}" for number in range(self.securities)]
-
-    @property
-    def begin(self) -> Timestamp:
-        return NOW - timedelta(days=self.days)
+LATENCY = 0.04
+DOWNLOADS = {"raw": "raw", "http": "http", "decoded": "decoded", "aiomoex": "with_aiomoex", "apimoex": "with_apimoex"}
+NAMES = {
+    "raw": "HTTP alone, raw sockets",
+    "http": "HTTP alone, aiohttp",
+    "decoded": "the same, checked as columns and packed for COPY",
+    "copied": "PostgreSQL: COPY alone, of packed rows",
+    "executed": "SQLite: executemany alone, of tuples",
+    "aiomoex": "aiomoex: download only, nothing stored",
+    "apimoex": "apimoex: download only, nothing stored",
+    "postgresql": "**ours into PostgreSQL**",
+    "sqlite": "**ours into SQLite**",
+    "postgresql again": "the same once more, unchanged: PostgreSQL",
+    "sqlite again": "the same once more, unchanged: SQLite",
+}
 
 
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """One run: candles, seconds of wall time and of this process's CPU, peak memory in megabytes."""
+@dataclass(slots=True)
+class Places:
+    """Where to store: a new empty database each time one is asked for."""
 
-    rows: int
-    seconds: float
-    cpu: float
-    peak: float
+    postgresql: Postgresql
+    folder: Path
+    count: int = 0
+
+    def empty(self, kind: str, load: Load) -> Load:
+        self.count += 1
+        name = f"bench_{self.count}"
+        if kind == "sqlite":
+            return replace(load, database=f"sqlite+aiosqlite:///{self.folder / name}.db")
+        create_database(self.postgresql.url, name)
+        return replace(load, database=self.postgresql.url_of(name), server=self.postgresql.pid)
 
 
 def main() -> None:
-    """Measure, and print a table."""
-    options = _parser().parse_args()
-    load = Load(options.securities, options.days, options.concurrency)
-    if options.way:
-        print(json.dumps(asdict(asyncio.run(_run(options.way, options.source, options.database, load)))))
-        return
-    _report(load, _measure(load, options.rounds))
-
-
-def _parser() -> argparse.ArgumentParser:
+    """Measure, print tables, and write them down."""
     parser = argparse.ArgumentParser(prog="python -m app.bench.ingest", description=__doc__)
     parser.add_argument("--securities", type=int, default=8)
-    parser.add_argument("--days", type=int, default=60)
+    parser.add_argument("--days", type=int, default=112)
     parser.add_argument("--concurrency", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=3)
-    for name in ("--way", "--source", "--database"):  # of the child processes
-        parser.add_argument(name, help=argparse.SUPPRESS)
-    return parser
+    parser.add_argument("--full", action="store_true", help="see the memory of five million candles, not two")
+    options = parser.parse_args()
+    with _places() as places:
+        load = Load(options.securities, options.days, options.concurrency, "")
+        _report_ways(load, _measure_ways(places, load, options.rounds))
 
 
-def _measure(load: Load, rounds: int) -> dict[str, list[Measured]]:
-    runs: dict[str, list[Measured]] = {way: [] for way in WAYS}
-    with (
-        Postgresql(durable=True) as server,
-        simulator("--stopped", "--clock", str(NOW)) as source,
-        TemporaryDirectory() as folder,
-    ):
-        _child("aiomoex", source, "", load)  # the simulator's memory is warm after this
-        for number in track(range(rounds), "rounds", console=Console(stderr=True)):
-            name = f"bench_{number}"
-            asyncio.run(create_database(server.url, name))
-            databases = {
-                "aiomoex": "",
-                "sqlite": f"sqlite+aiosqlite:///{Path(folder) / name}.db",
-                "postgresql": server.url_of(name),
-            }
-            for way in WAYS:
-                runs[way].append(_child(way, source, databases[way], load))
-    assert len({run.rows for each in runs.values() for run in each}) == 1, "not every way saw the same candles"
+@contextmanager
+def _places() -> Iterator[Places]:
+    with Postgresql(durable=True) as postgresql, TemporaryDirectory() as folder:
+        yield Places(postgresql, Path(folder))
+
+
+def _measure_ways(places: Places, load: Load, rounds: int) -> Runs:
+    runs: Runs = {name: [] for name in NAMES}
+    with server("app.bench.source", "--days", load.days) as source:
+        load = replace(load, source=source)
+        for way in ("decoded", "with_aiomoex"):  # what they ask is looked up after this
+            run(way, load)
+        for _ in track(range(rounds), "rounds", console=Console(stderr=True)):
+            for name, found in _round(places, load):
+                runs[name].append(found)
+    assert len({found["rows"] for each in runs.values() for found in each}) == 1, "not all saw the same candles"
     return runs
 
 
-class simulator:  # noqa: N801  # used as a function
-    """A simulator in a process of its own; gives its address."""
-
-    def __init__(self, *options: str) -> None:
-        """Take what the simulator is told on its command line."""
-        self._options = options
-
-    def __enter__(self) -> str:
-        command = [sys.executable, "-m", "app.simulator", "--port", "0", *self._options]
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        assert self._process.stdout is not None
-        return next(word for word in self._process.stdout.readline().split() if word.startswith("http")).removesuffix(
-            "/iss,"
-        )
-
-    def __exit__(self, *_: object) -> None:
-        self._process.terminate()
-        self._process.wait(_WAIT)
+def _round(places: Places, load: Load) -> Iterator[tuple[str, Mapping[str, float]]]:
+    for name, way in DOWNLOADS.items():
+        yield name, run(way, load)
+    for kind, floor in (("postgresql", "copied"), ("sqlite", "executed")):
+        ours, alone = places.empty(kind, load), places.empty(kind, load)
+        yield kind, run("stored", ours)
+        yield floor, run(floor, replace(alone, copy_of=ours.database))
+        yield f"{kind} again", run("again", ours)
 
 
-def _child(way: str, source: str, database: str, load: Load) -> Measured:
-    arguments = {"--way": way, "--source": source, "--database": database} | {
-        f"--{name}": str(value) for name, value in asdict(load).items()
-    }
-    command = [sys.executable, "-m", "app.bench.ingest", *(word for pair in arguments.items() for word in pair)]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-    return Measured(**json.loads(done.stdout.splitlines()[-1]))
+def _report_ways(load: Load, runs: Runs) -> None:
+    rate = {name: median(found["rows"] / found["seconds"] for found in each) for name, each in runs.items()}
+    cpu = {name: median(_cpu(found) for found in each) for name, each in runs.items()}
+    rows = [
+        [
+            NAMES[name],
+            f"{rate[name] / 1_000:,.0f}",
+            ratio(rate[name], rate["aiomoex"]),
+            f"{_per_million(each, 'cpu')} / {_per_million(each, 'server')}",
+            f"{max(found['peak'] for found in each):.0f}",
+        ]
+        for name, each in runs.items()
+    ]
+    title = (
+        f"{runs['raw'][0]['rows']:,.0f} minutes of {load.securities} securities, {load.at_once} requests at once, "
+        "no latency"
+    )
+    columns = ("way", "thousand rows/s", "x aiomoex", "CPU s per million rows (here / PostgreSQL)", "peak MB")
+    fastest = max(rate["aiomoex"], rate["apimoex"], rate["postgresql"])
+    goals = [
+        goal("the source alone, x the fastest client", rate["raw"] / fastest, least=2),
+        goal("into PostgreSQL, x aiomoex's download", rate["postgresql"] / rate["aiomoex"], least=1),
+        goal(
+            "its CPU, x HTTP, decoding and COPY alone", cpu["postgresql"] / (cpu["decoded"] + cpu["copied"]), most=1.6
+        ),
+        goal("into SQLite, x executemany alone", rate["sqlite"] / rate["executed"], least=0.6),
+        goal("unchanged, x fresh, PostgreSQL", rate["postgresql again"] / rate["postgresql"], least=0.4),
+        goal("unchanged, x fresh, SQLite", rate["sqlite again"] / rate["sqlite"], least=0.4),
+    ]
+    publish("ingest", title, columns, rows, _notes(goals, runs["raw"]))
 
 
-async def _run(way: str, source: str, database: str, load: Load) -> Measured:
-    return await (_download(source, load) if way == "aiomoex" else _store(source, database, load))
+def _cpu(found: Mapping[str, float]) -> float:
+    return found["cpu"] + found["server"]
 
 
-async def _download(source: str, load: Load) -> Measured:
-    """Read every page with aiomoex into memory, series after series in as many lanes as requests are allowed."""
-    query: dict[str, str | int] = {"interval": 1, "from": _wall(load.begin), "till": _wall(NOW)}
-    tickers = iter(load.tickers)
-    rows = 0
-    async with aiohttp.ClientSession() as session:
-
-        async def lane() -> None:
-            nonlocal rows
-            for ticker in tickers:
-                url = f"{source}/iss/engines/stock/markets/shares/boards/TQBR/securities/{ticker}/candles.json"
-                tables = await aiomoex.ISSClient(session, url, query).get_all()
-                rows += len(tables["candles"])
-
-        async with _watched() as watch:
-            await asyncio.gather(*(lane() for _ in range(load.concurrency)))
-    return watch.measured(rows)
+def _per_million(each: Sequence[Mapping[str, float]], what: str) -> str:
+    return f"{median(found[what] / found['rows'] for found in each) * 1e6:.2f}"
 
 
-async def _store(source: str, database: str, load: Load) -> Measured:
-    """Load the same candles into an empty store, then count and verify them."""
-    settings = Settings(
-        database_url=database, iss_url=source, clock="source", iss_rate=None, iss_concurrency=load.concurrency,
-        load_workers=load.concurrency, redis_url=None,
-    )  # fmt: skip
-    await migrate_store(settings)
-    async with bootstrap(settings) as service:
-        for ticker in load.tickers:
-            security = Security(ticker, "TQBR")
-            await create_security(service.storage, service.adapter, security, since={Timeframe.M1: load.begin})
-        async with _watched() as watch:
-            outcome = await update_candles(service.storage, service.loader, service.clock)
-        assert not outcome.failures, outcome.failures
-        async with service.storage.read() as uow:
-            rows = await uow.candles.count()
-        assert not await verify(service.storage)
-    return watch.measured(rows)
-
-
-class _Watch:
-    """Measures from its making to `stop`."""
-
-    def __init__(self) -> None:
-        self._cpu, self._start = time.process_time(), time.perf_counter()
-
-    def stop(self) -> None:
-        self._seconds, self._used = time.perf_counter() - self._start, time.process_time() - self._cpu
-        self._peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-    def measured(self, rows: int) -> Measured:
-        return Measured(rows, self._seconds, self._used, self._peak)
-
-
-@asynccontextmanager
-async def _watched() -> AsyncIterator[_Watch]:
-    watch = _Watch()
-    yield watch
-    watch.stop()
-
-
-async def create_database(server: str, name: str) -> None:
-    """Create an empty database on the server."""
-    async with AsyncExitStack() as stack:
-        connection = await asyncpg.connect(server.replace("+asyncpg", ""))
-        stack.push_async_callback(connection.close)
-        await connection.execute(f"CREATE DATABASE {name}")
-
-
-def _wall(moment: Timestamp) -> str:
-    return moment.moscow.strftime("%Y-%m-%d %H:%M:%S")
-
-
-def _report(load: Load, runs: dict[str, list[Measured]]) -> None:
-    rate = {way: median(run.rows / run.seconds for run in each) for way, each in runs.items()}
-    rows = runs["aiomoex"][0].rows
-    table = Table(title=f"{rows:,} minutes of {load.securities} securities, {load.concurrency} requests at once")
-    for heading in ("way", "rows/s", "x aiomoex", "CPU s per million rows", "peak MB"):
-        table.add_column(heading, justify="left" if heading == "way" else "right")
-    for way, each in runs.items():
-        table.add_row(
-            way if way != "aiomoex" else "aiomoex (download only)",
-            f"{rate[way]:,.0f}",
-            f"{rate[way] / rate['aiomoex']:.2f}",
-            f"{median(run.cpu / run.rows for run in each) * 1e6:.2f}",
-            f"{max(run.peak for run in each):.0f}",
-        )
-    console = Console()
-    console.print(table)
-    console.print(f"medians of {len(runs['aiomoex'])} rounds; {_versions(('aiomoex', 'asyncpg', 'aiosqlite'))}")
-
-
-def _versions(names: Sequence[str]) -> str:
-    return ", ".join([f"Python {platform.python_version()}", *(f"{name} {version(name)}" for name in names)])
+def _notes(goals: Sequence[str], rounds: Sequence[object]) -> str:
+    packages = versions("aiomoex", "apimoex", "aiohttp", "asyncpg", "aiosqlite")
+    return "\n".join([*goals, "", f"Medians of {len(rounds)} rounds; {packages}"])
 
 
 if __name__ == "__main__":

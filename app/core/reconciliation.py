@@ -1,8 +1,8 @@
 """What an answer of the exchange changes in what is stored (invariants I3 to I9, I15, I16). Pure."""
 
 import json
-from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -23,6 +23,7 @@ MISSING = "missing from a later answer"
 
 _FIRST_RETRY = timedelta(minutes=5)
 _LAST_RETRY = timedelta(hours=24)
+_PIECE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +66,7 @@ def reconcile(
     is_stale = state.as_of is not None and batch.as_of < state.as_of
     batch = _believed(batch, stored)
     is_covered = _membership(spans)
-    if stored or is_stale or 0 in batch.candles.finals:
-        new, changed, superseded, absent = _compare(stored, batch, is_covered, is_stale=is_stale, factors=factors)
-    else:
-        new, changed, superseded, absent = batch.candles, stored, stored, stored
+    new, changed, superseded, absent = _compare(stored, batch, is_covered, is_stale=is_stale, factors=factors)
     dropped = withdrawn = doubted = stored[:0]
     if not is_stale:
         dropped = absent.pick(not final for final in absent.finals).between(batch.seen_till, batch.answered.time_till)
@@ -118,10 +116,47 @@ def _compare(
     is_stale: bool,
     factors: Sequence[float],
 ) -> tuple[CandlePage, CandlePage, CandlePage, CandlePage]:
-    """Return what is new, changed and superseded, and the stored candles that the answer lacks."""
+    """Return what is new, changed and superseded, and the stored candles that the answer lacks.
+
+    Piece by piece, so that only those that are not the same bit for bit are looked at row by row.
+    """
+    none = stored[:0]
+    pieces = [(batch.candles[:0], none, none, stored)] if not batch.candles else []
+    for old, given in _pieces(stored, batch.candles):
+        if old.is_same(given):
+            continue
+        if old or is_stale or 0 in given.finals:
+            pieces.append(_compare_rows(old, given, is_covered, is_stale=is_stale, factors=factors))
+        else:
+            pieces.append((given, none, none, none))
+    new, changed, superseded, absent = (
+        kind[0] if len(kind) == 1 else CandlePage.join(batch.series, kind)
+        for kind in ([piece[n] for piece in pieces] for n in range(4))
+    )
+    return new, changed, superseded, absent
+
+
+def _pieces(stored: CandlePage, given: CandlePage) -> Iterator[tuple[CandlePage, CandlePage]]:
+    """Cut both at the same moments, some hundred rows each; all that is stored lies in one of them."""
+    begin = 0
+    for start in range(0, len(given), _PIECE):
+        is_last = start + _PIECE >= len(given)
+        end = len(stored) if is_last else bisect_left(stored.begins, given.begins[start + _PIECE])
+        yield stored[begin:end], given[start : start + _PIECE]
+        begin = end
+
+
+def _compare_rows(
+    stored: CandlePage,
+    given: CandlePage,
+    is_covered: Callable[[int], bool],
+    *,
+    is_stale: bool,
+    factors: Sequence[float],
+) -> tuple[CandlePage, CandlePage, CandlePage, CandlePage]:
     old = {row[0]: row for row in stored.rows}
     new, changed, superseded = [], [], []
-    for row in batch.candles.rows:
+    for row in given.rows:
         before = old.pop(row[0], None)
         is_forming = not row[7]
         if (is_stale and is_forming) or ((is_stale or is_forming) and is_covered(row[0])):
@@ -133,7 +168,7 @@ def _compare(
             if before[7] and not is_rescaled(before, row, factors):
                 superseded.append(before)
     new_page, changed_page, superseded_page, absent = (
-        CandlePage.from_rows(batch.series, rows) for rows in (new, changed, superseded, old.values())
+        CandlePage.from_rows(given.series, rows) for rows in (new, changed, superseded, old.values())
     )
     return new_page, changed_page, superseded_page, absent
 

@@ -4,13 +4,16 @@ import errno
 import os
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, timedelta
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from http import HTTPStatus
 from typing import TypeVar
+from urllib.parse import urlencode
 
 import aiohttp
 import stamina
@@ -19,6 +22,7 @@ from app import __version__
 from app.core.date_time import Timestamp
 from app.core.errors import (
     SourceBadAnswerError,
+    SourceError,
     SourcePausedError,
     SourceRefusedError,
     SourceSignInError,
@@ -28,9 +32,11 @@ from app.market_data_adapter.budget import Budget
 from app.market_data_adapter.sign_in import Access, Anonymous, Passport, check_access, read_passport
 
 Parsed = TypeVar("Parsed")
+Result = TypeVar("Result")
 
 USER_AGENT = f"moex-candles/{__version__} (+aiohttp)"
 _CHUNK = 64 * 1024
+_INSTANT = 0.001
 _PUSHBACKS = {HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS}
 _TRANSIENT_REFUSALS = {*_PUSHBACKS, HTTPStatus.REQUEST_TIMEOUT}
 _CLOSED = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND}
@@ -92,33 +98,45 @@ class IssClient:
 
     async def date(self) -> Timestamp:
         """Ask the exchange what time it is."""
-        async for attempt in self._attempts():
-            with attempt:
-                _, given_at = await self._ask("HEAD", "/iss/index.json", {})
-                return given_at
-        raise AssertionError("unreachable: the last attempt returns or raises")
+
+        async def ask() -> Timestamp:
+            _, given_at = await self._ask("HEAD", "/iss/index.json", {})
+            return given_at
+
+        return await self._patiently(ask)
 
     async def _get(
         self, path: str, query: Mapping[str, str], parse: Callable[[bytes], Parsed], *, may_be_closed: bool = False
     ) -> tuple[Parsed, Timestamp]:
-        async for attempt in self._attempts():
-            with attempt:
-                body, given_at = await self._ask("GET", path, query, may_be_closed=may_be_closed)
-                with _odd_answers(f"{self.url}{path}"):
-                    return parse(body), given_at
-        raise AssertionError("unreachable: the last attempt returns or raises")
+        async def ask() -> tuple[Parsed, Timestamp]:
+            body, given_at = await self._ask("GET", path, query, may_be_closed=may_be_closed)
+            with _odd_answers(f"{self.url}{path}"):
+                return parse(body), given_at
+
+        return await self._patiently(ask)
 
     async def close(self) -> None:
         if self._session is not None:
             await self._session.close()
 
-    def _attempts(self) -> AsyncIterator[stamina.Attempt]:
-        patience = self._patience
-        return aiter(
-            stamina.retry_context(
-                on=_worth_another_try, attempts=patience.attempts, timeout=patience.altogether, wait_max=20
-            )
-        )
+    async def _patiently(self, ask: Callable[[], Awaitable[Result]]) -> Result:
+        """Ask, and again while what failed may pass. Only who fails pays for the means of trying again."""
+        patience, began = self._patience, time.monotonic()
+        failure: SourceError | None
+        try:
+            return await ask()
+        except SourceError as error:
+            failure = error
+        left = max(patience.altogether - (time.monotonic() - began), _INSTANT)
+        async for attempt in stamina.retry_context(
+            on=_worth_another_try, attempts=patience.attempts, timeout=left, wait_max=20
+        ):
+            with attempt:
+                if failure is None:
+                    return await ask()
+                first, failure = failure, None
+                raise first  # what was tried already counts as an attempt
+        raise AssertionError("unreachable: the last attempt returns or raises")
 
     async def _ask(
         self, method: str, path: str, query: Mapping[str, str], *, may_be_closed: bool = False
@@ -162,9 +180,8 @@ class IssClient:
         patience = self._patience
         async with self._budget.permit(lasting=patience.total, patience=patience.altogether):
             with _translated(url):
-                async with self._opened().request(
-                    method, url, params=query, headers=headers, allow_redirects=False
-                ) as response:
+                whole = f"{url}?{urlencode(query)}" if query else url
+                async with self._opened().request(method, whole, headers=headers, allow_redirects=False) as response:
                     yield response
 
     def _opened(self) -> aiohttp.ClientSession:
@@ -245,6 +262,7 @@ def _reason(error: OSError) -> str:
     return error.strerror or str(error)
 
 
+@lru_cache(maxsize=16)  # many answers a second carry the same
 def _http_date(text: str) -> Timestamp | None:
     try:
         moment = parsedate_to_datetime(text)

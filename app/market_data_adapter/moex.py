@@ -154,6 +154,8 @@ def _ends_at(page: CandlePage, begin: int | None) -> bool:
 
 def _quarantined(answer: ParsedPage, series: Series, period: Period, seen_at: Timestamp) -> list[QuarantinedRow]:
     """One row a slot, of those slots that have no good row either."""
+    if not answer.rejected:
+        return []
     good = set(answer.candles.begins)
     rows = {row.begin: row for row in answer.rejected if row.begin not in good}
     return [

@@ -74,7 +74,7 @@ MUTANTS = {
         f"{_CORE}/test_reconciliation.py::test_i15_an_older_answer_writes_only_what_is_uncovered",
     ),
     "a final candle forms again": Mutant(
-        f"{_RECONCILIATION}:_compare",
+        f"{_RECONCILIATION}:_compare_rows",
         "elif before != row and row[7] >= before[7]:",
         "elif before != row:",
         f"{_CORE}/test_reconciliation.py::test_i5_a_final_candle_neither_forms_again_nor_vanishes",

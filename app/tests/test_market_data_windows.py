@@ -8,7 +8,7 @@ from app.core.calendar import TradingCalendar
 from app.core.date_time import Timestamp
 from app.core.entities import SOURCED, Timeframe
 from app.core.spans import Period
-from app.market_data_windows import WINDOW_BARS, cut
+from app.market_data_windows import FEWEST_BARS, cut
 
 STOCK = TradingCalendar("stock")
 
@@ -41,7 +41,7 @@ def test_a_year_of_minutes_is_many_windows_of_whole_days() -> None:
     for window in windows[:-1]:
         assert window.time_till.moscow.time() == datetime.min.time()
         minutes = sum(STOCK.minutes(day) for day in _days(window))
-        assert WINDOW_BARS <= minutes < WINDOW_BARS + 900
+        assert FEWEST_BARS <= minutes < FEWEST_BARS + 900
 
 
 def _days(window: Period) -> set[date]:

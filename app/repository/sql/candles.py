@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import repeat
+from itertools import chain, islice, repeat
 from typing import Any, Self
 
 from sqlalchemy import BigInteger, ColumnElement, Row, Select, select, type_coerce
@@ -20,6 +20,7 @@ from db_schema import models
 _CANDLE = table_of(models.Candle)
 _PRICES = ("open", "high", "low", "close", "volume", "value")
 _NAMES = ", ".join(columns.COLUMNS)
+_ROWS_AT_ONCE = (500, 50, 1)  # 5,000 values are far below what SQLite takes (32,766)
 _REST = ("is_final", *_PRICES)
 _REPLACE = (
     "ON CONFLICT (series_id, timeframe, begin) DO UPDATE SET "
@@ -29,7 +30,8 @@ _REPLACE = (
     + f"({', '.join(f'excluded.{name}' for name in _REST)})"
 )
 # These speak of our own names only; values are parameters.
-_INSERT_TUPLES = f"INSERT INTO candle ({_NAMES}) VALUES ({', '.join('?' * len(columns.COLUMNS))})"  # noqa: S608
+_TUPLE = f"({', '.join('?' * len(columns.COLUMNS))})"
+_INSERT_TUPLES = f"INSERT INTO candle ({_NAMES}) VALUES {_TUPLE}"  # noqa: S608
 _UPSERT_TUPLES = f"{_INSERT_TUPLES} {_REPLACE.format(differs='IS NOT')}"
 _UPSERT_COLUMNS = (
     f"INSERT INTO candle ({_NAMES})"  # noqa: S608
@@ -98,7 +100,18 @@ class SqlCandleRepository(SqlSeriesCollection[Candle]):
         if self._transaction.is_postgresql:
             await self._transaction.copy_in("candle", columns.COLUMNS, columns.pack(page, series_id))
         else:
-            await self._transaction.write_tuples(_INSERT_TUPLES, list(_tuples(page, series_id)))
+            await self._insert(_tuples(page, series_id), len(page))
+
+    async def _insert(self, rows: Iterator[tuple[object, ...]], count: int) -> None:
+        """Insert many rows a statement: SQLite's driver lets other threads run between statements, and waits for them.
+
+        Of each length there is one text, which the driver keeps compiled.
+        """
+        for at_once in _ROWS_AT_ONCE:
+            times, count = divmod(count, at_once)
+            statement = f"{_INSERT_TUPLES}{f', {_TUPLE}' * (at_once - 1)}"
+            flat = [tuple(chain.from_iterable(islice(rows, at_once))) for _ in range(times)]
+            await self._transaction.write_tuples(statement, flat)
 
     async def add(self, items: Iterable[Candle], /) -> None:
         pages = _pages(items)

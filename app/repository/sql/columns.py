@@ -8,6 +8,7 @@ instants are microseconds since 2000-01-01.
 import struct
 import sys
 from array import array
+from collections.abc import Iterator
 from typing import TypeVar
 
 from app.core.entities import Series
@@ -20,6 +21,7 @@ COLUMNS = ("series_id", "timeframe", "is_final", "begin", "open", "high", "low",
 
 _SIGNATURE = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _TRAILER = b"\xff\xff"
+_PIECE = 2_000  # rows that fit into a processor's cache, and take less than a millisecond
 _EPOCH = 946_684_800  # 2000-01-01 in unix seconds
 _MICROSECONDS = 1_000_000
 
@@ -31,8 +33,15 @@ _READ_FINAL = 6
 _READ_AT = (11, *range(23, 23 + 12 * 6, 12))
 
 
-def pack(page: CandlePage, series_id: int) -> bytes:
-    """Write the page as COPY takes it, in the order of `COLUMNS`."""
+def pack(page: CandlePage, series_id: int) -> Iterator[bytes]:
+    """Write the page as COPY takes it, in the order of `COLUMNS`, piece by piece."""
+    yield _SIGNATURE
+    for start in range(0, len(page), _PIECE):
+        yield _packed(page[start : start + _PIECE], series_id)
+    yield _TRAILER
+
+
+def _packed(page: CandlePage, series_id: int) -> bytes:
     begins = array("q", [(begin - _EPOCH) * _MICROSECONDS for begin in page.begins])
     row = bytearray(_WRITTEN.pack(10, 4, series_id, 2, page.series.timeframe.interval, 1, 0, 8, 0))
     for at in _WRITTEN_AT[1:]:
@@ -42,7 +51,7 @@ def pack(page: CandlePage, series_id: int) -> bytes:
     for at, values in zip(_WRITTEN_AT, (_big_endian(begins), *map(_big_endian, page.prices)), strict=True):
         for byte in range(8):
             rows[at + byte :: len(row)] = values[byte::8]
-    return b"".join((_SIGNATURE, rows, _TRAILER))
+    return bytes(rows)
 
 
 def unpack(series: Series, copied: bytes) -> CandlePage:

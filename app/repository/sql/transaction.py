@@ -1,6 +1,6 @@
 """One transaction over one connection: everything the repositories ask of the database passes here."""
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -70,14 +70,16 @@ class Transaction:
             with self._guarded():
                 await self.connection.exec_driver_sql(statement, rows)
 
-    async def copy_in(self, table: str, columns: Sequence[str], packed: bytes) -> None:
+    async def copy_in(self, table: str, columns: Sequence[str], packed: Iterable[bytes]) -> None:
         """Write rows in the binary format; PostgreSQL only. A statement must have run before: it begins lazily."""
         self.require_writer()
+
+        async def pieces() -> AsyncIterator[bytes]:  # what is no such iterator asyncpg reads in a thread
+            for piece in packed:
+                yield piece
+
         with self._guarded():
-            # given bytes, asyncpg takes them for a file's name
-            await (await self._driver()).copy_to_table(
-                table, source=BytesIO(packed), columns=list(columns), format="binary"
-            )
+            await (await self._driver()).copy_to_table(table, source=pieces(), columns=list(columns), format="binary")
 
     async def copy_out(self, query: str) -> bytes:
         """Read rows in the binary format; PostgreSQL only. A statement must have run before."""
