@@ -18,6 +18,7 @@ COMMANDS = {
     "remove-security": ("securities", "Stop following a security."),
     "update-candles": ("candles", "Load what is followed and not stored yet."),
     "show": ("candles", "Print stored candles, oldest first."),
+    "export": ("export", "Write all candles of a period into files, however many, times in UTC."),
     "spans": ("candles", "Show what is covered, and what is missing and why."),
     "verify": ("candles", "Check that the store keeps its promises."),
     "calendar": ("calendar", "Show which days are traded, why, and when."),

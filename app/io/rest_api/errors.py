@@ -22,6 +22,7 @@ from app.core.errors import (
     NotFoundError,
     SchemaMismatchError,
     SecurityNotFoundError,
+    SeriesChangedError,
     SeriesNotFoundError,
     SourceError,
     SourceMismatchError,
@@ -32,6 +33,7 @@ from app.core.errors import (
     StorageError,
     StorageUnavailableError,
 )
+from app.io.columnar import MissingArrowError
 from app.io.rest_api.cursors import BadCursorError
 
 MEDIA_TYPE = "application/problem+json"
@@ -81,6 +83,8 @@ _KINDS: Mapping[type[Exception], _Kind] = {
     BoardNotFoundError: _Kind(404, "board-not-found", "No such board"),
     SeriesNotFoundError: _Kind(404, "series-not-found", "Nobody follows this series"),
     NotFoundError: _Kind(404, "not-found", "There is no such thing"),
+    SeriesChangedError: _Kind(503, "series-changed", "The candles changed while they were read", retry_after=1),
+    MissingArrowError: _Kind(501, "arrow-missing", "This form was not installed"),
     SourcePausedError: _Kind(
         503,
         "source-paused",

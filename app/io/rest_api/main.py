@@ -7,13 +7,13 @@ from typing import Any
 from fastapi import APIRouter, FastAPI
 from pydantic.json_schema import models_json_schema
 from starlette.middleware import Middleware
-from starlette.middleware.gzip import GZipMiddleware
+from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipMiddleware
 
 from app import __version__
 from app.bootstrap import Service, bootstrap, configure_logging
 from app.io.rest_api import docs, errors, health
 from app.io.rest_api.middleware import BodyLimit, HeadAsGet, RequestContext
-from app.io.rest_api.v1 import boards, calendar, candles, search, securities, timeframes
+from app.io.rest_api.v1 import boards, calendar, candles, export, search, securities, timeframes
 from app.settings import Settings
 from app.tasks.broker import embedded
 
@@ -73,7 +73,12 @@ def create_app(
         middleware=[
             Middleware(RequestContext),
             Middleware(HeadAsGet),
-            Middleware(GZipMiddleware, minimum_size=_COMPRESS_FROM, compresslevel=_QUICKLY),
+            Middleware(
+                GZipMiddleware,
+                minimum_size=_COMPRESS_FROM,
+                compresslevel=_QUICKLY,
+                exclude_content_types=(*DEFAULT_EXCLUDED_CONTENT_TYPES, *export.BINARY),
+            ),
             Middleware(BodyLimit),
         ],
     )
@@ -88,7 +93,7 @@ def create_app(
 
 def _v1() -> APIRouter:
     v1 = APIRouter(prefix="/v1")
-    for part in (boards, calendar, candles, search, securities, timeframes):
+    for part in (boards, calendar, candles, export, search, securities, timeframes):
         v1.include_router(part.router)
     return v1
 
