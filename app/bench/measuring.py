@@ -51,6 +51,22 @@ class Watch:
         return Cost(seconds, cpu, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 
+def server_cpu(pid: int) -> float:
+    """Return the seconds of CPU that a server's processes used so far, those that ended too; Linux only."""
+    ticks = 0
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:  # it ended meanwhile; the first process counts it then
+            continue
+        own, ended = map(int, fields[11:13]), map(int, fields[13:15])
+        if stat.parent.name == str(pid):
+            ticks += sum(own) + sum(ended)
+        elif fields[1] == str(pid):
+            ticks += sum(own)
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
 def child(module: str, *arguments: object) -> Any:  # noqa: ANN401  # JSON
     """Run `python -m module arguments` and return what it printed last, as JSON; its failure is ours."""
     command = [sys.executable, "-m", module, *map(str, arguments)]
@@ -125,6 +141,15 @@ def versions(*names: str) -> str:
 def ratio(value: float, to: float) -> str:
     """Write how many times `to` a value is."""
     return f"{value / to:.2f}"
+
+
+def goal(what: str, value: float, *, least: float | None = None, most: float | None = None) -> str:
+    """Write whether a goal is reached, or by which part of it is missed: a line of a list."""
+    bound = least if least is not None else most
+    assert bound is not None
+    is_reached = value >= bound if least is not None else value <= bound
+    verdict = "reached" if is_reached else f"missed by {abs(value / bound - 1):.0%}"
+    return f"- {what}: {value:.2f}, the goal is {'at least' if least is not None else 'at most'} {bound:g}: {verdict}"
 
 
 def measured(cost: Cost, **what: float) -> str:

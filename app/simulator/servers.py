@@ -43,6 +43,13 @@ class _Server:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
+    @property
+    def pid(self) -> int:
+        """The process that started all others of the server."""
+        if self._process is None:
+            raise ServerError("it does not run")
+        return self._process.pid
+
     def start(self) -> None:
         """Start, on the same port and data as before, and wait until it answers."""
         raise NotImplementedError
