@@ -123,7 +123,7 @@ _UNEXPECTED = _Kind(
 def install(app: FastAPI) -> None:
     """Answer every error the routes raise; what nobody foresaw is the middleware's (`unexpected`)."""
     for kind in (CandleServiceError, RequestValidationError):
-        app.add_exception_handler(kind, _answer_known)
+        app.add_exception_handler(kind, answer_known)
     app.add_exception_handler(HTTPException, _answer_http)
 
 
@@ -138,7 +138,8 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in (*statuses, 500, 503)}
 
 
-async def _answer_known(request: Request, error: Exception) -> Response:
+async def answer_known(request: Request, error: Exception) -> Response:
+    """Answer an error of ours."""
     kind = next(_KINDS[cls] for cls in type(error).__mro__ if cls in _KINDS)
     if kind.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         _log.warning("request failed", kind=kind.slug, error=str(error))
