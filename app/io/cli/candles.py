@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from app.core.date_time import Timestamp
+from app.core.corporate_actions import Split
 from app.core.entities import Security, Series, Timeframe
 from app.core.errors import InputError, SourceError
 from app.core.market_data import LoadOutcome
@@ -67,6 +68,7 @@ def update_candles(
 
         outcome = run(update)
     _show_outcome(outcome, progress.series, as_json=as_json)
+    _tell_splits(outcome.splits, "its prices show it; what is stored of before is read again by the next update")
     if not progress.series and not run(lambda service: list_securities.list_securities(service.storage)):
         output.say("nothing is followed: begin with candles create-security SBER TQBR")
     if outcome.failures:
@@ -198,8 +200,12 @@ async def _look_for_splits(service: "Service") -> None:
     except SourceError as error:
         output.complain(f"whether a share was split is not known: {error}")
         return
-    for split in recorded.splits:
-        output.say(f"{split.security} was split on {split.day}: what is stored of before is read again", "yellow")
+    _tell_splits(recorded.splits, "what is stored of before is read again")
+
+
+def _tell_splits(splits: Sequence[Split], what: str) -> None:
+    for split in splits:
+        output.say(f"{split.security} was split on {split.day}: {what}", "yellow")
 
 
 async def _verify(
