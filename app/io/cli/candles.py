@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.core.date_time import Timestamp
 from app.core.corporate_actions import Split
+from app.core.date_time import Timestamp
 from app.core.entities import Security, Series, Timeframe
 from app.core.errors import InputError, SourceError
 from app.core.market_data import LoadOutcome
