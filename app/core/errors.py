@@ -6,6 +6,7 @@ CandleServiceError
 │   ├── SecurityNotFoundError     the exchange, or the store, does not know this security
 │   ├── BoardNotFoundError        the exchange, or the store, does not know this board
 │   └── SeriesNotFoundError       nobody follows this series
+├── SeriesChangedError        covered candles changed while they were read page by page: read again
 ├── SourceError               the exchange failed us
 │   ├── SourceUnavailableError    it did not answer, or asked for patience: tried again, may pass
 │   │   └── SourcePausedError         after that we leave it alone for a while, and did not ask at all
@@ -48,6 +49,10 @@ class BoardNotFoundError(NotFoundError):
 
 class SeriesNotFoundError(NotFoundError):
     """Nobody follows this series."""
+
+
+class SeriesChangedError(CandleServiceError):
+    """Covered candles changed while they were read page by page: what was read is of two histories."""
 
 
 class SourceError(CandleServiceError):

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal, Protocol
 
+from app.core.corporate_actions import Split
 from app.core.date_time import Timestamp
 from app.core.entities import QuarantinedRow, Security, SecurityCard, Series, Timeframe
 from app.core.pages import CandlePage
@@ -135,7 +136,8 @@ class LoadOutcome:
 
     `rows` were written, `revised` had other values before, `withdrawn` were taken back by the exchange; `quarantined`
     are bad rows, and candles that an answer lacked for the first time. `compared`: series of which an answer, newer
-    than all before, was compared with what is stored. `rescaled`: series whose stored prices show a split.
+    than all before, was compared with what is stored. `rescaled`: series whose stored prices show a split. `splits`:
+    what was recorded of them; before those days the next update reads again.
     """
 
     rows: dict[Series, int] = field(default_factory=dict)
@@ -146,6 +148,7 @@ class LoadOutcome:
     failures: dict[Series, Exception] = field(default_factory=dict)
     compared: set[Series] = field(default_factory=set)
     rescaled: dict[Series, Rescaling] = field(default_factory=dict)
+    splits: list[Split] = field(default_factory=list)
 
 
 class IMarketDataLoader(Protocol):

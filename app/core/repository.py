@@ -5,7 +5,7 @@ it is iterated or counted. Slices compose as those of lists do; steps and negati
 slice raises TypeError ("filter first, slice last"). Iteration is in the order of the natural key.
 """
 
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -199,6 +199,25 @@ class IUnitOfWork(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class SeriesView:
+    """What the store said of a series at one moment.
+
+    `begin`: where the oldest of its spans begins, None when it has none. `covered`: the spans that overlap or adjoin
+    the period that was asked for, whole, oldest first.
+    """
+
+    state: SeriesState
+    begin: Timestamp | None
+    covered: Sequence[Period]
+
+    def is_covered(self, period: Period) -> bool:
+        """Tell whether all of a period, part of the one that was asked for, is covered; an empty one is."""
+        return not period or any(
+            span.time_from <= period.time_from and period.time_till <= span.time_till for span in self.covered
+        )
+
+
 class IStorage(Protocol):
     """The store. Any failure of it is raised as StorageError."""
 
@@ -211,6 +230,17 @@ class IStorage(Protocol):
 
     def read(self) -> AbstractAsyncContextManager[IUnitOfWork]:
         """Open one snapshot for a reader; writing through it is an error."""
+
+    async def view(self, series: Series, period: Period, /) -> SeriesView:
+        """Look at a stored series as it is now, as cheaply as can be; SeriesNotFoundError when it has no row."""
+
+    async def view_candles(
+        self, series: Series, period: Period, window: Period, /, *, limit: int, newest_first: bool = False
+    ) -> tuple[SeriesView, CandlePage]:
+        """Look at it, and read the candles that begin in the window, both of one moment and as cheaply as can be.
+
+        At most `limit` of them, the oldest or the newest; the page is ascending either way.
+        """
 
     async def check(self, source: str, /) -> None:
         """Return if the store answers, has the tables of this program and was filled by this source or none.

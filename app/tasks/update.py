@@ -11,6 +11,7 @@ import structlog
 from taskiq import AsyncBroker, Context, TaskiqDepends, async_shared_broker
 
 from app.bootstrap import Service
+from app.core.corporate_actions import Split
 from app.core.entities import Security, Series, Timeframe
 from app.core.market_data import LoadOutcome
 from app.use_cases import refresh_calendar as calendars
@@ -59,8 +60,7 @@ async def refresh(service: Service = _SERVICE) -> None:
 async def look_for_splits(service: Service = _SERVICE) -> None:
     """Read which shares were split, once an hour; what is stored of such a share is read again by the next updates."""
     found = await record_splits(service.storage, service.directory, service.clock)
-    for split in found.splits:
-        _log.warning("a share was split", security=str(split.security), day=str(split.day), factor=split.factor)
+    _log_splits(found.splits)
     _log_skipped(found.skipped, "splits")
 
 
@@ -98,6 +98,12 @@ def _log_oddities(series: str, outcome: LoadOutcome) -> None:
     }
     if counts := {name: sum(of_series.values()) for name, of_series in found.items() if of_series}:
         _log.warning("the exchange contradicted itself", series=series, **counts)
+    _log_splits(outcome.splits)
+
+
+def _log_splits(splits: Sequence[Split]) -> None:
+    for split in splits:
+        _log.warning("a share was split", security=str(split.security), day=str(split.day), factor=split.factor)
 
 
 def _log_skipped(rows: Sequence[str], of: str) -> None:

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 from itertools import count
+from typing import Never
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -127,6 +128,11 @@ class DyingStorage:
 
     def read(self):  # type: ignore[no-untyped-def]  # noqa: ANN201  # handed through as it is
         return self._storage.read()
+
+    async def view(self, *_: object, **__: object) -> Never:
+        raise NotImplementedError
+
+    view_candles = view
 
     async def check(self, source: str, /) -> None: ...
     async def close(self) -> None: ...

@@ -28,6 +28,7 @@ class Coverage:
 
     @property
     def is_covered(self) -> bool:
+        """Whether candles of all of it are stored and final."""
         return not self.gaps
 
     @property
@@ -61,7 +62,7 @@ async def get_candles(
     series is made of its minutes, whose coverage and version it has, and final only where they are covered. Raises
     SeriesNotFoundError for a series the store does not know and InputError for a period that ends before it begins.
     """
-    period = _aligned(series.timeframe, time_from, time_till)
+    period = aligned(series.timeframe, time_from, time_till)
     window = period if part is None else period & part
     most = None if limit is None else limit + 1
     async with storage.read() as uow:
@@ -79,9 +80,9 @@ async def get_candles(
 
 async def get_coverage(storage: IStorage, series: Series, period: Period) -> Coverage:
     """Say what `get_candles` would of the completeness of a period, without reading its candles. Raises the same."""
-    aligned = _aligned(series.timeframe, period.time_from, period.time_till)
+    whole = aligned(series.timeframe, period.time_from, period.time_till)
     async with storage.read() as uow:
-        return await _coverage(uow, await state_of(uow, series), series, aligned)
+        return await _coverage(uow, await state_of(uow, series), series, whole)
 
 
 async def first_covered(storage: IStorage, series: Series) -> Timestamp:
@@ -91,7 +92,7 @@ async def first_covered(storage: IStorage, series: Series) -> Timestamp:
         spans = [span async for span in uow.spans.filter_by_series(state.series)[:1]]
     moments = [moment for moment in (state.followed_from, *(span.time_from for span in spans)) if moment is not None]
     if not moments:
-        raise _unknown(series)
+        raise unknown(series)
     return min(moments)
 
 
@@ -100,7 +101,7 @@ async def state_of(uow: IUnitOfWork, series: Series) -> SeriesState:
     try:
         return await uow.series.get(Series(series.security, series.timeframe.base))
     except SeriesNotFoundError as error:
-        raise _unknown(series) from error
+        raise unknown(series) from error
 
 
 async def _read(
@@ -116,7 +117,8 @@ async def _read(
     return pages[0] if len(pages) == 1 else CandlePage.join(state.series, pages[::-1] if newest_first else pages)
 
 
-def _aligned(timeframe: Timeframe, time_from: Timestamp, time_till: Timestamp) -> Period:
+def aligned(timeframe: Timeframe, time_from: Timestamp, time_till: Timestamp) -> Period:
+    """Round both ends up to the timeframe. InputError for a period that ends before it begins."""
     if time_from > time_till:
         raise InputError("from", f"the period ends ({time_till}) before it begins ({time_from})")
     return Period(timeframe.ceil(time_from), timeframe.ceil(time_till))
@@ -124,13 +126,14 @@ def _aligned(timeframe: Timeframe, time_from: Timestamp, time_till: Timestamp) -
 
 async def _coverage(uow: IUnitOfWork, state: SeriesState, series: Series, period: Period) -> Coverage:
     if state.followed_from is None and not await uow.spans.filter_by_series(state.series)[:1].count():
-        raise _unknown(series)
+        raise unknown(series)
     missing = await coverage_gaps(uow, state, period)
     if series.timeframe.is_derived:
         missing = widened(missing, series.timeframe)
     return Coverage(period, missing, state.version if missing else state.history_version)
 
 
-def _unknown(series: Series) -> SeriesNotFoundError:
+def unknown(series: Series) -> SeriesNotFoundError:
+    """Say that there is no such series, and what a derived one would be made of."""
     origin = f", and it is made of {series.timeframe.base}" if series.timeframe.is_derived else ""
     return SeriesNotFoundError(f"nothing of {series} is stored or followed{origin}")

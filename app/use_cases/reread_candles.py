@@ -39,7 +39,7 @@ async def reread_candles(
         periods = {state.series: await _last_days(uow, state) for state in due}
     wishes = [Wish(series, period, again=True) for series, period in periods.items() if period]
     outcome = await loader.load(wishes)
-    await record_rescaled(storage, outcome)
+    outcome.splits.extend(await record_rescaled(storage, outcome))
     empty = {series for series, period in periods.items() if not period}
     await _mark(storage, (outcome.compared | empty) - outcome.failures.keys(), now)
     return outcome

@@ -39,7 +39,7 @@ async def update_candles(  # noqa: PLR0913  # ports first, then what a command m
         cards = await read_cards(uow, {state.series.security for state in followed})
     wishes = [_wish(state, cards[state.series.security], time_from, till, again=again) for state in followed]
     outcome = await loader.load(wishes, progress=progress)
-    await record_rescaled(storage, outcome)
+    outcome.splits.extend(await record_rescaled(storage, outcome))
     return outcome
 
 

@@ -49,6 +49,10 @@ Securities = Annotated[
         "--security", "-s", parser=_security, metavar="BOARD:TICKER", help="Only this one, as in TQBR:SBER. Repeatable."
     ),
 ]
+SomeSecurities = Annotated[
+    list[Security],
+    typer.Argument(parser=_security, metavar="BOARD:TICKER", help="One or many, as in TQBR:SBER TQBR:GAZP."),
+]
 Timeframes = Annotated[
     list[Timeframe] | None,
     typer.Option(

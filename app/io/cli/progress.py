@@ -1,6 +1,7 @@
-"""A load, watched from the terminal."""
+"""Loads and exports, watched from the terminal."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from types import TracebackType
 from typing import Self
@@ -10,7 +11,9 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from app.core.entities import Series, Timeframe
 from app.core.market_data import LoadStep, Wish
+from app.core.pages import CandlePage
 from app.core.spans import Period
+from app.use_cases.export_candles import CandleExport
 
 _DAYS = {Timeframe.D1: 1, Timeframe.W1: 7, Timeframe.MN1: 30, Timeframe.Q1: 91}
 
@@ -23,16 +26,7 @@ class LoadProgress:
         self.series: list[Series] = []
         self._rows = 0
         self._task: TaskID | None = None
-        console = console or Console(stderr=True)
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.percentage:>3.0f}%"),
-            TextColumn("{task.fields[rows]:,} candles"),
-            TimeElapsedColumn(),
-            console=console,
-            disable=not console.is_terminal,
-        )
+        self._progress = _bars(console or Console(stderr=True))
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -56,6 +50,54 @@ class LoadProgress:
             self._rows += step.rows
             slots = _slots(step.series, step.period)
             self._progress.update(self._task, advance=slots, rows=self._rows, description=str(step.series))
+
+
+class ExportProgress:
+    """A bar over the slots of the series that is being written; nothing is drawn in a pipe."""
+
+    def __init__(self, series: int) -> None:
+        """Take how many there will be."""
+        self._series = series
+        self._begun = 0
+        self._progress = _bars(Console(stderr=True))
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def watch(self, export: CandleExport) -> CandleExport:
+        """Begin the bar of a series; it follows the pages of what is returned."""
+        for task in self._progress.task_ids:
+            self._progress.remove_task(task)
+        self._begun += 1
+        which = f" ({self._begun} of {self._series})" if self._series > 1 else ""
+        total = _slots(export.series, export.coverage.period)
+        task = self._progress.add_task(f"{export.series}{which}", total=total, rows=0)
+        return replace(export, pages=self._followed(export, task))
+
+    async def _followed(self, export: CandleExport, task: TaskID) -> AsyncIterator[CandlePage]:
+        period, rows = export.coverage.period, 0
+        async for page in export.pages:
+            yield page
+            rows += len(page)
+            done = _slots(export.series, Period(period.time_from, page[-1].timestamp))
+            self._progress.update(task, completed=done, rows=rows)
+        self._progress.update(task, completed=self._progress.tasks[0].total)
+
+
+def _bars(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f}%"),
+        TextColumn("{task.fields[rows]:,} candles"),
+        TimeElapsedColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    )
 
 
 def _slots(series: Series, period: Period) -> float:

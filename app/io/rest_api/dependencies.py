@@ -7,12 +7,19 @@ from fastapi import Depends, Path, Request
 from app.bootstrap import Service
 from app.core.entities import Security
 from app.io.parameters import parse_security
+from app.io.rest_api.blocks import Blocks
 
 
 async def get_service(request: Request) -> Service:
     """Return the service that the app was built around, or that its lifespan opened."""
     service: Service = request.app.state.service
     return service
+
+
+async def get_blocks(request: Request) -> Blocks:
+    """Return the blocks of candles that this process keeps."""
+    blocks: Blocks = request.app.state.blocks
+    return blocks
 
 
 async def path_security(
@@ -24,3 +31,4 @@ async def path_security(
 
 
 ServiceDependency = Annotated[Service, Depends(get_service)]
+BlocksDependency = Annotated[Blocks, Depends(get_blocks)]

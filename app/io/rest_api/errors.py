@@ -22,6 +22,7 @@ from app.core.errors import (
     NotFoundError,
     SchemaMismatchError,
     SecurityNotFoundError,
+    SeriesChangedError,
     SeriesNotFoundError,
     SourceError,
     SourceMismatchError,
@@ -32,6 +33,7 @@ from app.core.errors import (
     StorageError,
     StorageUnavailableError,
 )
+from app.io.columnar import MissingArrowError
 from app.io.rest_api.cursors import BadCursorError
 
 MEDIA_TYPE = "application/problem+json"
@@ -81,6 +83,8 @@ _KINDS: Mapping[type[Exception], _Kind] = {
     BoardNotFoundError: _Kind(404, "board-not-found", "No such board"),
     SeriesNotFoundError: _Kind(404, "series-not-found", "Nobody follows this series"),
     NotFoundError: _Kind(404, "not-found", "There is no such thing"),
+    SeriesChangedError: _Kind(503, "series-changed", "The candles changed while they were read", retry_after=1),
+    MissingArrowError: _Kind(501, "arrow-missing", "This form was not installed"),
     SourcePausedError: _Kind(
         503,
         "source-paused",
@@ -119,7 +123,7 @@ _UNEXPECTED = _Kind(
 def install(app: FastAPI) -> None:
     """Answer every error the routes raise; what nobody foresaw is the middleware's (`unexpected`)."""
     for kind in (CandleServiceError, RequestValidationError):
-        app.add_exception_handler(kind, _answer_known)
+        app.add_exception_handler(kind, answer_known)
     app.add_exception_handler(HTTPException, _answer_http)
 
 
@@ -134,7 +138,8 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in (*statuses, 500, 503)}
 
 
-async def _answer_known(request: Request, error: Exception) -> Response:
+async def answer_known(request: Request, error: Exception) -> Response:
+    """Answer an error of ours."""
     kind = next(_KINDS[cls] for cls in type(error).__mro__ if cls in _KINDS)
     if kind.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         _log.warning("request failed", kind=kind.slug, error=str(error))

@@ -7,17 +7,19 @@ from typing import Any
 from fastapi import APIRouter, FastAPI
 from pydantic.json_schema import models_json_schema
 from starlette.middleware import Middleware
-from starlette.middleware.gzip import GZipMiddleware
+from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipMiddleware
 
 from app import __version__
 from app.bootstrap import Service, bootstrap, configure_logging
 from app.io.rest_api import docs, errors, health
+from app.io.rest_api.blocks import Blocks
 from app.io.rest_api.middleware import BodyLimit, HeadAsGet, RequestContext
-from app.io.rest_api.v1 import boards, calendar, candles, search, securities, timeframes
+from app.io.rest_api.v1 import boards, calendar, candles, export, search, securities, timeframes
+from app.io.rest_api.v1.candle_call import COMPRESS_FROM
+from app.io.rest_api.v1.candle_lane import CandleLane
 from app.settings import Settings
 from app.tasks.broker import embedded
 
-_COMPRESS_FROM = 1024
 _QUICKLY = 1  # a level above costs more time than it saves bytes of numbers
 
 _DESCRIPTION = """
@@ -72,8 +74,14 @@ def create_app(
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
         middleware=[
             Middleware(RequestContext),
+            Middleware(CandleLane),
             Middleware(HeadAsGet),
-            Middleware(GZipMiddleware, minimum_size=_COMPRESS_FROM, compresslevel=_QUICKLY),
+            Middleware(
+                GZipMiddleware,
+                minimum_size=COMPRESS_FROM,
+                compresslevel=_QUICKLY,
+                exclude_content_types=(*DEFAULT_EXCLUDED_CONTENT_TYPES, *export.BINARY),
+            ),
             Middleware(BodyLimit),
         ],
     )
@@ -82,13 +90,19 @@ def create_app(
     app.include_router(health.router)
     docs.install(app)
     if service is not None:
-        app.state.service = service
+        _equip(app, service)
     return app
+
+
+def _equip(app: FastAPI, service: Service) -> None:
+    """Give the app what its routes ask for."""
+    app.state.service = service
+    app.state.blocks = Blocks(service.settings.answer_cache_mb * 2**20)
 
 
 def _v1() -> APIRouter:
     v1 = APIRouter(prefix="/v1")
-    for part in (boards, calendar, candles, search, securities, timeframes):
+    for part in (boards, calendar, candles, export, search, securities, timeframes):
         v1.include_router(part.router)
     return v1
 
@@ -107,9 +121,10 @@ def _lifespan(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         given = settings or _from_environment()
         async with AsyncExitStack() as stack:
-            app.state.service = await stack.enter_async_context(bootstrap(given))
+            service = await stack.enter_async_context(bootstrap(given))
+            _equip(app, service)
             if with_schedule and given.redis_url is None:
-                await stack.enter_async_context(embedded(app.state.service))
+                await stack.enter_async_context(embedded(service))
             yield
 
     return lifespan

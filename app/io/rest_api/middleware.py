@@ -80,9 +80,15 @@ class HeadAsGet:
             await self._app(scope, receive, send)
             return
 
+        is_over = False
+
         async def send_headers(message: Message) -> None:
+            nonlocal is_over
             if message["type"] == "http.response.body":
-                message = {**message, "body": b""}
+                if is_over:
+                    return
+                is_over = True  # a stream hears of it, and ends there
+                message = {"type": "http.response.body", "body": b"", "more_body": False}
             await send(message)
 
         await self._app({**scope, "method": "GET"}, receive, send_headers)

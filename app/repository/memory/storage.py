@@ -6,7 +6,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Self
 
+from app.core.entities import Series
 from app.core.errors import StorageBusyError
+from app.core.pages import CandlePage
+from app.core.repository import SeriesView
+from app.core.spans import Period
 from app.repository import refusals
 from app.repository.memory.candles import MemoryCandleRepository
 from app.repository.memory.catalogue import MemorySecurityRepository, MemorySeriesRepository
@@ -104,9 +108,29 @@ class MemoryStorage:
     async def read(self) -> AsyncIterator[MemoryUnitOfWork]:
         yield MemoryUnitOfWork.over(Transaction(self._tables, is_writer=False))
 
+    async def view(self, series: Series, period: Period, /) -> SeriesView:
+        async with self.read() as uow:
+            return await _view(uow, series, period)
+
+    async def view_candles(
+        self, series: Series, period: Period, window: Period, /, *, limit: int, newest_first: bool = False
+    ) -> tuple[SeriesView, CandlePage]:
+        async with self.read() as uow:
+            inside = uow.candles.filter_by_series(series).filter_by_timestamp_gte(window.time_from)
+            subset = inside.filter_by_timestamp_lt(window.time_till)
+            page = await (subset.newest_first() if newest_first else subset)[:limit].page(series)
+            return await _view(uow, series, period), page
+
     async def check(self, source: str, /) -> None:
         if self._tables.source not in (None, source):
             raise refusals.other_source(self._tables.source or "", source)
 
     async def close(self) -> None:
         """Keep everything: there is nothing to let go of."""
+
+
+async def _view(uow: MemoryUnitOfWork, series: Series, period: Period) -> SeriesView:
+    spans = uow.spans.filter_by_series(series)
+    first = [span.time_from async for span in spans[:1]]
+    covered = [Period(span.time_from, span.time_till) async for span in spans.filter_touching(period)]
+    return SeriesView(await uow.series.get(series), first[0] if first else None, covered)

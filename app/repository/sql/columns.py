@@ -8,8 +8,8 @@ instants are microseconds since 2000-01-01.
 import struct
 import sys
 from array import array
-from collections.abc import Iterator
-from typing import TypeVar
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeVar
 
 from app.core.entities import Series
 from app.core.pages import CandlePage
@@ -31,6 +31,16 @@ _WRITTEN_AT = (25, *range(37, 37 + 12 * 6, 12))
 _READ = struct.Struct(">h ib iq 12x 12x 12x 12x 12x 12x")
 _READ_FINAL = 6
 _READ_AT = (11, *range(23, 23 + 12 * 6, 12))
+
+
+READ = "is_final, begin, open, high, low, close, volume, value"
+"""What a page is made of, in the order of `AGGREGATED` and of the rows that `unpack` takes."""
+
+AGGREGATED = ", ".join(
+    f"string_agg({send}({name}), ''::bytea)"
+    for send, name in zip(("boolsend", "timestamptz_send", *["float8send"] * 6), READ.split(", "), strict=True)
+)
+"""One value a column: the binary forms of its values, in the order of the rows."""
 
 
 def pack(page: CandlePage, series_id: int) -> Iterator[bytes]:
@@ -62,6 +72,19 @@ def unpack(series: Series, copied: bytes) -> CandlePage:
     seconds = array("q", [begin // _MICROSECONDS + _EPOCH for begin in begins])
     opens, highs, lows, closes, volumes, values = (_fill(array("d"), rows, at) for at in _READ_AT[1:])
     return CandlePage(series, seconds, opens, highs, lows, closes, volumes, values, finals)
+
+
+def join(series: Series, values: Sequence[bytes | None]) -> CandlePage:
+    """Read what `SELECT AGGREGATED` of rows in ascending order answered: a value a column, none where no row is."""
+    finals, begins, *prices = (value or b"" for value in values)
+    seconds = array("q", [begin // _MICROSECONDS + _EPOCH for begin in _array("q", begins)])
+    return CandlePage.from_columns(series, seconds, [_array("d", column) for column in prices], finals)
+
+
+def _array(kind: str, big_endian: bytes) -> "array[Any]":
+    column = array(kind, big_endian)
+    _swap(column)
+    return column
 
 
 def _fill(column: Column, rows: memoryview, at: int) -> Column:

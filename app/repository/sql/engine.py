@@ -7,7 +7,9 @@ import time
 from contextlib import suppress
 from math import inf
 from pathlib import Path
+from typing import Any
 
+import asyncpg
 from sqlalchemy import URL, Connection, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, DisconnectionError
@@ -23,7 +25,8 @@ _IDLE = 1.0
 """A connection that rested longer is tried before use: that takes three round trips."""
 _STATEMENT_SECONDS = 300
 """Longer than any statement of ours: what never answers counts as gone."""
-
+_OF_SQLALCHEMY = {"async_fallback", "prepared_statement_cache_size", "prepared_statement_name_func"}
+"""What may stand in a URL for the dialect alone."""
 
 _ENCODE = "in a password @ is written %40, / %2F, : %3A and % %25"
 
@@ -81,6 +84,27 @@ def postgresql_engine(url: URL, *, pool_size: int, patience: float) -> AsyncEngi
                 raise DisconnectionError from error  # the pool opens another one
 
     return engine
+
+
+async def postgresql_connection(url: URL) -> Any:  # noqa: ANN401  # asyncpg is not typed
+    """Open a connection of the driver's own, for statements that are one snapshot each."""
+    _, arguments = create_async_engine(url).dialect.create_connect_args(url)
+    return await asyncpg.connect(
+        **{name: value for name, value in arguments.items() if name not in _OF_SQLALCHEMY},
+        timeout=_CONNECT_SECONDS,
+        command_timeout=_STATEMENT_SECONDS,
+        server_settings={"default_transaction_read_only": "on"},
+    )
+
+
+def sqlite_connection(url: URL, *, patience: float) -> sqlite3.Connection:
+    """Open a connection of the driver's own that cannot write and goes from thread to thread."""
+    require_file(url)
+    (file,), arguments = create_async_engine(url).dialect.create_connect_args(url)
+    own = {"timeout": patience, "check_same_thread": False, "isolation_level": None}
+    connection: sqlite3.Connection = sqlite3.connect(file, **{**arguments, **own})
+    connection.execute("PRAGMA query_only = ON")
+    return connection
 
 
 def sqlite_writer(url: URL, *, patience: float, foreign_keys: bool = True) -> AsyncEngine:

@@ -11,7 +11,11 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.pool import QueuePool
 
+from app.core.entities import Series
 from app.core.errors import SchemaMismatchError, StorageBusyError, StorageError, StorageUnavailableError
+from app.core.pages import CandlePage
+from app.core.repository import SeriesView
+from app.core.spans import Period
 from app.repository import refusals
 from app.repository.sql import engine
 from app.repository.sql.calendar import SqlCalendarRepository
@@ -25,11 +29,14 @@ from app.repository.sql.flat import (
     SqlLookRepository,
     SqlRenameRepository,
 )
+from app.repository.sql.postgresql_snapshots import PostgresqlSnapshots
 from app.repository.sql.revisions import SqlQuarantineRepository, SqlRevisionRepository
 from app.repository.sql.spans import SqlSpanRepository
 from app.repository.sql.splits import SqlSplitRepository
+from app.repository.sql.sqlite_snapshots import SqliteSnapshots
 from app.repository.sql.transaction import Transaction
 from app.repository.sql.translation import MIGRATE, OUTAGES, translating
+from app.repository.sql.views import ISnapshots, SqlViews
 from db_schema import SCHEMA_REVISION, models
 
 _SOURCE = table_of(models.Source)
@@ -92,10 +99,13 @@ class SqlUnitOfWork:
 class SqlStorage:
     """Connects when first asked, so it may be built before a fork; one event loop at a time may use it."""
 
-    def __init__(self, writer: AsyncEngine, reader: AsyncEngine, *, place: str, patience: float) -> None:
+    def __init__(
+        self, writer: AsyncEngine, reader: AsyncEngine, views: SqlViews, *, place: str, patience: float
+    ) -> None:
         """`reader` is the same engine where one pool serves both, as on PostgreSQL."""
         self._writer = writer
         self._reader = reader
+        self._views = views
         self._place = place
         self._patience = patience
         self._turns = {} if writer is reader else {pool: asyncio.Semaphore(_size(pool)) for pool in (writer, reader)}
@@ -107,12 +117,18 @@ class SqlStorage:
         `patience`: seconds to wait for another writer, or for a free connection of the `pool_size` ones.
         """
         parsed = engine.parse(url)
+        place = engine.place(parsed)
+        snapshots: ISnapshots
         if parsed.get_backend_name() == "sqlite":
             writer = engine.sqlite_writer(parsed, patience=patience)
             reader = engine.sqlite_readers(parsed, pool_size=pool_size, patience=patience)
+            snapshots = SqliteSnapshots(lambda: engine.sqlite_connection(parsed, patience=patience), place=place)
         else:
             writer = reader = engine.postgresql_engine(parsed, pool_size=pool_size, patience=patience)
-        return cls(writer, reader, place=engine.place(parsed), patience=patience)
+            snapshots = PostgresqlSnapshots(
+                lambda: engine.postgresql_connection(parsed), place=place, patience=patience
+            )
+        return cls(writer, reader, SqlViews(snapshots), place=place, patience=patience)
 
     @property
     def batch_rows(self) -> int:
@@ -121,7 +137,8 @@ class SqlStorage:
     @property
     def connections_in_use(self) -> int:
         """How many connections are out of the pools: none while nothing runs."""
-        return sum(cast("QueuePool", pool.pool).checkedout() for pool in {self._writer, self._reader})
+        pooled = sum(cast("QueuePool", pool.pool).checkedout() for pool in {self._writer, self._reader})
+        return pooled + self._views.snapshots.in_use
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[SqlUnitOfWork]:
@@ -136,12 +153,21 @@ class SqlStorage:
         async with self._turn(self._reader, late), self._transaction(self._reader, is_writer=False) as transaction:
             yield SqlUnitOfWork.over(transaction)
 
+    async def view(self, series: Series, period: Period, /) -> SeriesView:
+        return await self._views.view(series, period)
+
+    async def view_candles(
+        self, series: Series, period: Period, window: Period, /, *, limit: int, newest_first: bool = False
+    ) -> tuple[SeriesView, CandlePage]:
+        return await self._views.view_candles(series, period, window, limit=limit, newest_first=newest_first)
+
     async def check(self, source: str, /) -> None:
         async with self.read() as unit_of_work:
             await self._require_schema(unit_of_work)
             await unit_of_work.require_source(source)
 
     async def close(self) -> None:
+        await self._views.snapshots.close()
         await self._writer.dispose()
         await self._reader.dispose()
 

@@ -1,5 +1,6 @@
 """The REST app without a server: requests go straight into ASGI. And the service it stands on, in a few lines."""
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -78,14 +79,22 @@ class Client:
             "root_path": "",
         }
         sent: list[Message] = []
+        asked, over = asyncio.Event(), asyncio.Event()
 
         async def receive() -> Message:
-            return {"type": "http.request", "body": body, "more_body": False}
+            if not asked.is_set():
+                asked.set()
+                return {"type": "http.request", "body": body, "more_body": False}
+            await over.wait()
+            return {"type": "http.disconnect"}
 
         async def send(message: Message) -> None:
             sent.append(message)
+            if message["type"] == "http.response.body" and not message.get("more_body"):
+                over.set()
 
         await self.app(scope, receive, send)
+        assert [message.get("more_body", False) for message in sent[1:]] == [True] * (len(sent) - 2) + [False]
         names = {name.decode(): value.decode("latin-1") for name, value in sent[0]["headers"]}
         return Answer(sent[0]["status"], names, b"".join(message.get("body", b"") for message in sent[1:]))
 

@@ -6,7 +6,7 @@ from app.bootstrap import Service
 from app.core.date_time import Timestamp
 from app.core.entities import Security, Series, Timeframe
 from app.core.spans import Period
-from app.simulator.fault_kinds import Status
+from app.simulator.fault_kinds import Late, Status
 from app.simulator.faults import Match
 from app.simulator.server import Simulator
 from app.tests.journeys.conftest import NOON, contents
@@ -137,3 +137,23 @@ async def test_a_year_of_minutes_costs_little_more_than_its_pages(service: Servi
 
     assert rows > 60_000
     assert asked(simulator) <= rows / 499 + 15  # windows that end with a night need no question what follows
+
+
+async def test_a_source_that_lags_over_the_close_ends_no_day(service: Service, simulator: Simulator) -> None:
+    midnight = Timestamp.from_moscow(datetime(2024, 1, 20))
+    evening = Period(FRIDAY_EVENING - timedelta(hours=2), midnight)
+    simulator.clock.set(midnight + timedelta(minutes=40))
+    await follow(service, evening.time_from)
+    simulator.faults.add(Late(times=None, seconds=7200))
+    await update(service)
+    close = Period(FRIDAY_EVENING, FRIDAY_EVENING + timedelta(minutes=20))
+    assert simulator.truth(SBER_M1, close)
+    assert not (await get_coverage(service.storage, SBER_M1, close)).is_complete
+    simulator.faults.clear()
+    simulator.clock.set(SATURDAY)
+
+    await update(service)
+
+    assert (await get_coverage(service.storage, SBER_M1, evening)).is_covered
+    stored = (await contents(service.storage))[SBER_M1][0]
+    assert stored == simulator.truth(SBER_M1, Period(evening.time_from, SATURDAY)).final_before(SATURDAY)

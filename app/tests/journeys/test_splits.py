@@ -132,6 +132,7 @@ async def test_a_split_that_nobody_lists_is_known_from_the_prices(service: Servi
     outcome = await update(service)  # of the days read again with the new ones, more than twenty were rewritten
 
     assert outcome.rescaled.keys() == {D1}
+    assert [(split.security, split.day) for split in outcome.splits] == [(SBER, DAY)]
     async with service.storage.read() as uow:
         assert [(split.security, split.day, round(split.factor, 9)) async for split in uow.splits] == [(SBER, DAY, 10)]
     assert {BEFORE} & (kinds(await shown(service.storage, H1)) | kinds(await shown(service.storage, D1))) == set()

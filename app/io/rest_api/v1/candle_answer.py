@@ -7,14 +7,17 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.core.entities import Timeframe
 from app.io.rest_api import encoding
-from app.io.rest_api.v1.candle_wish import CandleWish, Form
+from app.io.rest_api.v1.candle_rows import Rows
+from app.io.rest_api.v1.candle_wish import CandleWish
 from app.io.rest_api.v1.coverage import MissingSpan, missing_spans
-from app.use_cases.get_candles import CandleAnswer
+from app.io.rest_api.writing import Form
+from app.use_cases.get_candles import Coverage
 
 MEDIA_TYPES = {Form.OBJECTS: "application/json", Form.COLUMNS: "application/json", Form.CSV: "text/csv; charset=utf-8"}
 CSV_EXAMPLE = ",".join(encoding.COLUMNS) + "\r\n2024-01-03T07:00:00Z,271.9,272.5,271.8,272.1,1200.0,326520.0,true\r\n"
 
 _COLUMNS = ",".join(f'"{name}"' for name in encoding.COLUMNS).encode()
+_NAMES = {Form.OBJECTS: b',"candles":', Form.COLUMNS: b',"columns":[%b],"rows":' % _COLUMNS}
 
 
 class PeriodCoverage(BaseModel):
@@ -69,26 +72,25 @@ class CandleColumns(Envelope):
     rows: list[tuple[datetime, float, float, float, float, float, float, bool]]
 
 
-def body(wish: CandleWish, answer: CandleAnswer, next_cursor: str | None) -> bytes:
-    """Write the answer in the form and the order that was asked for."""
-    page = answer.page[::-1] if wish.order == "desc" else answer.page
+def body(wish: CandleWish, coverage: Coverage, rows: Rows, next_cursor: str | None) -> bytes:
+    """Put an answer together in the form that was asked for."""
+    pieces = wish.writing.layout.whole(rows.parts)
     if wish.form is Form.CSV:
-        return encoding.csv(page, wish.zone)
-    start = _envelope(wish, answer, next_cursor).model_dump_json(by_alias=True).encode().removesuffix(b"}")
-    if wish.form is Form.COLUMNS:
-        return b'%b,"columns":[%b],"rows":%b}' % (start, _COLUMNS, encoding.rows(page, wish.zone))
-    return b'%b,"candles":%b}' % (start, encoding.objects(page, wish.zone))
+        return b"".join(pieces)
+    envelope = _envelope(wish, coverage, rows.count, next_cursor)
+    return b"".join((envelope.removesuffix(b"}"), _NAMES[wish.form], *pieces, b"}"))
 
 
-def _envelope(wish: CandleWish, answer: CandleAnswer, next_cursor: str | None) -> Envelope:
-    return Envelope(
+def _envelope(wish: CandleWish, coverage: Coverage, count: int, next_cursor: str | None) -> bytes:
+    envelope = Envelope(
         security=str(wish.series.security),
         timeframe=wish.series.timeframe,
-        time_from=answer.period.time_from.utc.astimezone(wish.zone),
-        till=answer.period.time_till.utc.astimezone(wish.zone),
+        time_from=coverage.period.time_from.utc.astimezone(wish.zone),
+        till=coverage.period.time_till.utc.astimezone(wish.zone),
         timezone=str(wish.zone),
-        count=len(answer.page),
-        coverage=PeriodCoverage(complete=answer.is_complete, gaps=missing_spans(answer.gaps, wish.zone)),
+        count=count,
+        coverage=PeriodCoverage(complete=coverage.is_complete, gaps=missing_spans(coverage.gaps, wish.zone)),
         next_cursor=next_cursor,
-        version=answer.version,
+        version=coverage.version,
     )
+    return envelope.model_dump_json(by_alias=True).encode()

@@ -1,9 +1,9 @@
 """What a request for candles asks for, read and checked."""
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta, tzinfo
-from enum import StrEnum
 from typing import Annotated, Literal
 
 from fastapi import Query, Request
@@ -16,18 +16,11 @@ from app.core.errors import InputError
 from app.core.spans import Period
 from app.io.parameters import parse_moment, parse_security, parse_timeframe, parse_zone
 from app.io.rest_api import cursors
+from app.io.rest_api.writing import Form, Writing
 
 MAX_ROWS = 10_000
 _POSITION = struct.Struct(">III")  # unix seconds: the period's ends, and where the page before ended; until 2106
 _SECOND = timedelta(seconds=1)
-
-
-class Form(StrEnum):
-    """How candles are written."""
-
-    OBJECTS = "objects"
-    COLUMNS = "columns"
-    CSV = "csv"
 
 
 class CandleParameters(BaseModel):
@@ -66,7 +59,7 @@ class CandleParameters(BaseModel):
 class CandleWish:
     """A checked request: open ends are None, `part` is what is left behind a cursor.
 
-    `identity` is what makes a cursor this query's; page size and form may change on the way.
+    `asked` are the ends as the query has them, where a cursor has filled in `time_from` and `time_till`.
     """
 
     series: Series
@@ -77,16 +70,20 @@ class CandleWish:
     is_last: bool
     zone: tzinfo
     form: Form
-    identity: tuple[str, ...]
+    asked: tuple[Timestamp | None, Timestamp | None]
     part: Period | None = None
 
     @property
     def is_newest_first(self) -> bool:
         return self.is_last or self.order == "desc"
 
+    @property
+    def writing(self) -> Writing:
+        return Writing(self.form, self.zone, self.order == "desc")
+
     def behind(self, cursor: str) -> "CandleWish":
         """Return the wish for what a cursor leaves, in the period that the first page had."""
-        position = cursors.unseal(cursor, *self.identity)
+        position = cursors.unseal(cursor, *self._identity)
         if len(position) != _POSITION.size:
             raise cursors.BadCursorError
         time_from, time_till, begin = map(Timestamp.from_unix, _POSITION.unpack(position))
@@ -97,28 +94,39 @@ class CandleWish:
 
     def cursor(self, period: Period, begin: int) -> str:
         """Write the cursor behind the candle that begins there (unix seconds)."""
-        return cursors.seal(_POSITION.pack(period.time_from.unix, period.time_till.unix, begin), *self.identity)
+        return cursors.seal(_POSITION.pack(period.time_from.unix, period.time_till.unix, begin), *self._identity)
+
+    @property
+    def _identity(self) -> tuple[str, ...]:
+        """What makes a cursor this query's; page size and form may change on the way."""
+        return (str(self.series), *map(str, self.asked), self.order)
 
 
 async def candle_wish(request: Request, sent: Annotated[CandleParameters, Query()]) -> CandleWish:
     """Read and check the query."""
-    if twice := [name for name in request.query_params if len(request.query_params.getlist(name)) > 1]:
+    return checked(request.query_params.multi_items(), sent, request.headers.get("accept", "*/*"))
+
+
+def checked(pairs: Sequence[tuple[str, str]], sent: CandleParameters, accept: str) -> CandleWish:
+    """Check what the model cannot."""
+    names = [name for name, _ in pairs]
+    if twice := [name for name in names if names.count(name) > 1]:
         raise InputError(twice[0], "is given more than once: one value a request")
     if sent.last is not None and sent.model_fields_set & {"limit", "order", "cursor"}:
         raise InputError("last", "goes without limit, order and cursor: it is all of them at once")
-    series = Series(parse_security(sent.security), parse_timeframe(sent.timeframe))
-    time_from = None if sent.time_from is None else parse_moment(sent.time_from, "from")
-    time_till = None if sent.till is None else parse_moment(sent.till, "till", is_end=True)
+    ends = (
+        None if sent.time_from is None else parse_moment(sent.time_from, "from"),
+        None if sent.till is None else parse_moment(sent.till, "till", is_end=True),
+    )
     wish = CandleWish(
-        series,
-        time_from,
-        time_till,
+        Series(parse_security(sent.security), parse_timeframe(sent.timeframe)),
+        *ends,
         sent.last or sent.limit,
         sent.order,
         sent.last is not None,
         parse_zone(sent.tz),
-        _form(sent, request.headers.get("accept", "*/*")),
-        (str(series), str(time_from), str(time_till), sent.order),
+        _form(sent, accept),
+        ends,
     )
     return wish if sent.cursor is None else wish.behind(sent.cursor)
 

@@ -1,0 +1,127 @@
+"""One request for candles and its answer, whatever framework brought it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from urllib.parse import urlencode
+
+from app.bootstrap import Service
+from app.core.repository import IStorage
+from app.io.rest_api import caching
+from app.io.rest_api.blocks import Blocks
+from app.io.rest_api.v1 import candle_answer
+from app.io.rest_api.v1.candle_rows import Cut, Rows, covered_rows
+from app.io.rest_api.v1.candle_wish import CandleWish
+from app.use_cases.get_candles import Coverage, get_candles
+from app.use_cases.look_at_candles import HistoryChangedError, Look, look_at_candles
+
+COMPRESS_FROM = 1024
+"""Bytes of a body that is worth compressing."""
+
+_LOOKS = 3
+"""How often a series may be corrected during a request before all is read in one transaction."""
+_VARY = "Accept, Accept-Encoding"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What was sent. `query` holds names and values in their order; `is_zipped`: the answer will be compressed."""
+
+    wish: CandleWish
+    path: str
+    query: Sequence[tuple[str, str]]
+    is_zipped: bool
+    if_none_match: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What to send back."""
+
+    status: HTTPStatus
+    headers: dict[str, str]
+    body: bytes
+
+
+async def answer(service: Service, blocks: Blocks, call: Call) -> Answer:
+    """Answer with candles, or that the caller has them already. Raises what `get_candles` does."""
+    wish = call.wish
+    till = wish.time_till or await service.clock.now()
+    for _ in range(_LOOKS):
+        look = await look_at_candles(service.storage, wish.series, wish.time_from, till, is_open=wish.time_till is None)
+        if call.if_none_match is not None:
+            headers = _headers(call, look.coverage)
+            if caching.is_known(call.if_none_match, headers["ETag"]):
+                return Answer(HTTPStatus.NOT_MODIFIED, {**headers, "Vary": _VARY}, b"")
+        try:
+            rows = await _rows(service.storage, blocks, look, wish)
+        except HistoryChangedError:
+            continue
+        if rows is not None:
+            return _answer(call, look.coverage, rows)
+        break
+    return _answer(call, *await _all_at_once(service.storage, look, wish))
+
+
+async def _rows(storage: IStorage, blocks: Blocks, look: Look, wish: CandleWish) -> Rows | None:
+    """Return candles that belong to what was looked at; None if there are none to be had without a transaction."""
+    if not look.coverage.is_covered:
+        return None
+    window = look.coverage.period if wish.part is None else look.coverage.period & wish.part
+    cut = Cut(window, wish.limit, wish.is_newest_first, wish.writing)
+    return await covered_rows(storage, blocks, look, cut)
+
+
+async def _all_at_once(storage: IStorage, look: Look, wish: CandleWish) -> tuple[Coverage, Rows]:
+    """Read coverage and candles in one transaction."""
+    period = look.coverage.period
+    answer = await get_candles(
+        storage,
+        wish.series,
+        time_from=period.time_from,
+        time_till=period.time_till,
+        limit=wish.limit,
+        newest_first=wish.is_newest_first,
+        part=wish.part,
+    )
+    newest_first, has_more = wish.is_newest_first, answer.has_more
+    return answer, Rows.of(answer.page, wish.writing, newest_first=newest_first, has_more=has_more)
+
+
+def _answer(call: Call, coverage: Coverage, rows: Rows) -> Answer:
+    wish, next_cursor = call.wish, None
+    if rows.has_more and rows.edge is not None and not wish.is_last:
+        next_cursor = wish.cursor(coverage.period, rows.edge)
+    body = candle_answer.body(wish, coverage, rows, next_cursor)
+    headers = {
+        **_headers(call, coverage),
+        "Vary": _VARY if len(body) >= COMPRESS_FROM else "Accept",
+        "Content-Type": candle_answer.MEDIA_TYPES[wish.form],
+    }
+    if next_cursor is not None:
+        query = [(name, value) for name, value in call.query if name != "cursor"]
+        headers["Link"] = f'<{call.path}?{urlencode([*query, ("cursor", next_cursor)])}>; rel="next"'
+    return Answer(HTTPStatus.OK, headers, body)
+
+
+def _headers(call: Call, coverage: Coverage) -> dict[str, str]:
+    """Tag the answer without building it. The gaps are part of the tag: they narrow while the counters rest (I16)."""
+    wish, period, part = call.wish, coverage.period, call.wish.part
+    etag = caching.strong_etag(
+        str(wish.series),
+        wish.order,
+        wish.limit,
+        wish.is_last,
+        wish.writing.key,
+        call.is_zipped,
+        period.time_from.unix,
+        period.time_till.unix,
+        part and (part.time_from.unix, part.time_till.unix),
+        [*coverage.gaps],
+        coverage.version,
+    )
+    return {
+        "ETag": etag,
+        "Cache-Control": caching.CLOSED if coverage.is_covered else caching.OPEN,
+        "Candles-Complete": str(coverage.is_complete).lower(),
+    }

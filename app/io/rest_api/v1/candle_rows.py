@@ -1,0 +1,185 @@
+"""The candles of an answer as bytes: cut from blocks that are kept, or read and written for this answer alone."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from functools import lru_cache
+
+from app.core.date_time import Timestamp
+from app.core.entities import Timeframe
+from app.core.pages import CandlePage
+from app.core.repository import IStorage
+from app.core.spans import Period
+from app.io.rest_api.blocks import Block, Blocks
+from app.io.rest_api.writing import Writing
+from app.use_cases.look_at_candles import Look, read_covered
+
+_MOST_ROWS = 10_000
+"""Read and written at a time: after so many the event loop should do something else."""
+_MINUTES_A_DAY = 800  # about as many as the longest sessions of an instrument have
+_SECOND = timedelta(seconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Candles as they are written, in parts none of which is empty.
+
+    `edge`: the beginning (unix seconds) of the candle behind which the next page goes on, None without candles.
+    `has_more`: the limit left some out.
+    """
+
+    parts: Sequence[bytes]
+    count: int
+    edge: int | None
+    has_more: bool
+
+    @classmethod
+    def of(cls, page: CandlePage, writing: Writing, *, newest_first: bool, has_more: bool) -> "Rows":
+        """Write an ascending page."""
+        edge = page.begins[0 if newest_first else -1] if page else None
+        return cls([writing.candles(page)] if page else [], len(page), edge, has_more)
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Which candles: those that begin in `window`, at most `limit` of them, the oldest or the newest."""
+
+    window: Period
+    limit: int
+    newest_first: bool
+    writing: Writing
+
+
+async def covered_rows(storage: IStorage, blocks: Blocks, look: Look, cut: Cut) -> Rows | None:
+    """Return candles of a covered window; HistoryChangedError if they changed since they were looked at.
+
+    None for derived bars that nobody asked for before: they take more than one read.
+    """
+    if look.series.timeframe.is_derived:
+        cut = replace(cut, window=_whole_bars(cut.window, look.series.timeframe))
+    if not cut.window:
+        return Rows([], 0, None, has_more=False)
+    walk = _Walk(storage, blocks, look, cut)
+    if walk.is_wanted():
+        return await _cut(walk, cut)
+    if look.series.timeframe.is_derived:
+        return None
+    page = await read_covered(storage, look, cut.window, limit=cut.limit + 1, newest_first=cut.newest_first)
+    has_more = len(page) > cut.limit
+    shown = page if not has_more else page[-cut.limit :] if cut.newest_first else page[: cut.limit]
+    return Rows.of(shown, cut.writing, newest_first=cut.newest_first, has_more=has_more)
+
+
+async def _cut(walk: "_Walk", cut: Cut) -> Rows:
+    parts: list[bytes] = []
+    edge, missing = None, cut.limit
+    first, last = _seconds(cut.window.time_from), _seconds(cut.window.time_till)
+    async for block in walk.blocks():
+        begin, end = block.find(first), block.find(last)
+        if begin < end and not missing:
+            return Rows(_in_order(parts, cut), cut.limit, edge, has_more=True)
+        has_more = end - begin > missing
+        if has_more:
+            begin, end = (end - missing, end) if cut.newest_first else (begin, begin + missing)
+        if begin < end:
+            parts.append(block.cut(begin, end))
+            edge = block.begins[begin if cut.newest_first else end - 1]
+            missing -= end - begin
+        if has_more:
+            return Rows(_in_order(parts, cut), cut.limit, edge, has_more=True)
+    return Rows(_in_order(parts, cut), cut.limit - missing, edge, has_more=False)
+
+
+def _in_order(parts: list[bytes], cut: Cut) -> list[bytes]:
+    """Turn them round where the newest were found first, but the oldest are written first."""
+    return parts[::-1] if cut.newest_first and not cut.writing.is_descending else parts
+
+
+class _Walk:
+    """The blocks of a window from its beginning or its end on; those that are not kept are made as the walk goes.
+
+    A stretch of the calendar that is not covered as a whole is read as far as the window goes, and not kept.
+    """
+
+    def __init__(self, storage: IStorage, blocks: Blocks, look: Look, cut: Cut) -> None:
+        self._storage, self._blocks, self._look, self._window = storage, blocks, look, cut.window
+        timeframe = look.series.timeframe
+        self._timeframe, self._writing, self._covering = timeframe, cut.writing, look.covering
+        self._owner = (str(look.series), look.coverage.version, cut.writing.key)
+        span = range(_number(timeframe, cut.window.time_from), _number(timeframe, cut.window.time_till - _SECOND) + 1)
+        self._numbers = span[::-1] if cut.newest_first else span
+        self._most = max(1, _MOST_ROWS // _usual_rows(timeframe.base))
+        self._run = min(self._most, cut.limit // _usual_rows(timeframe) + 1)
+
+    def is_wanted(self) -> bool:
+        """Tell whether the first whole block is kept, or was asked for before."""
+        whole = (number for number in self._numbers[:2] if self._is_whole(number))
+        return any(self._blocks.is_wanted((self._owner, number)) for number in whole)
+
+    async def blocks(self) -> AsyncIterator[Block]:
+        """Give one block after the other."""
+        at, run = 0, self._run
+        while at < len(self._numbers):
+            block = self._blocks.find((self._owner, self._numbers[at]))
+            made = [block] if block is not None else await self._make(self._numbers[at : at + run])
+            for each in made:
+                yield each
+            at += len(made)
+            run = run if block is not None else min(self._most, 2 * run)
+
+    async def _make(self, numbers: range) -> list[Block]:
+        """Make the blocks of a run, unless somebody just made its first one."""
+        async with self._blocks.turn(self._owner):
+            if (block := self._blocks.find((self._owner, numbers[0]))) is not None:
+                return [block]
+            stretches = [self._stretch(number) for number in numbers]
+            ends = [end for stretch in stretches if stretch for end in (stretch.time_from, stretch.time_till)]
+            read = Period(min(ends), max(ends)) if ends else Period(self._window.time_from, self._window.time_from)
+            page = await read_covered(self._storage, self._look, read)
+            made = [Block.of(page.between(each.time_from, each.time_till), self._writing) for each in stretches]
+            for number, block in zip(numbers, made, strict=True):
+                if self._is_whole(number):
+                    self._blocks.keep((self._owner, number), block)
+            return made
+
+    def _is_whole(self, number: int) -> bool:
+        stretch = _stretch(self._timeframe, number)
+        return self._covering.time_from <= stretch.time_from and stretch.time_till <= self._covering.time_till
+
+    def _stretch(self, number: int) -> Period:
+        """Return what is read of a stretch: all of it, or what is covered for certain."""
+        stretch = _stretch(self._timeframe, number)
+        return stretch if self._is_whole(number) else stretch & self._window
+
+
+def _whole_bars(window: Period, timeframe: Timeframe) -> Period:
+    """Begin and end with a bar, where a cursor points behind one."""
+    return Period(timeframe.ceil(window.time_from), timeframe.ceil(window.time_till))
+
+
+def _number(timeframe: Timeframe, moment: Timestamp) -> int:
+    """Return which block holds a bar: Moscow days of intraday bars, years of longer ones."""
+    day = moment.moscow.date()
+    return day.toordinal() if timeframe.usual_length else day.year
+
+
+@lru_cache(10_000)
+def _stretch(timeframe: Timeframe, number: int) -> Period:
+    """Return the period in which all bars of a block begin."""
+    if timeframe.usual_length:
+        days = (date.fromordinal(number), date.fromordinal(number + 1))
+    else:
+        days = (date(number, 1, 1), date(number + 1, 1, 1))
+    return Period(*(timeframe.ceil(Timestamp.midnight(day)) for day in days))
+
+
+def _usual_rows(timeframe: Timeframe) -> int:
+    """Return about how many bars a block has."""
+    if length := timeframe.usual_length:
+        return max(1, _MINUTES_A_DAY // (length // timedelta(minutes=1)))
+    return {Timeframe.D1: 250, Timeframe.W1: 52}.get(timeframe, 12)
+
+
+def _seconds(moment: Timestamp) -> int:
+    """Return whole seconds since 1970, rounded up."""
+    return -(-moment.microseconds // 1_000_000)

@@ -1,0 +1,41 @@
+"""How an answer writes its candles: in which form, zone and order."""
+
+from dataclasses import dataclass
+from datetime import tzinfo
+from enum import StrEnum
+
+from app.core.pages import CandlePage
+from app.io.rest_api import encoding
+
+
+class Form(StrEnum):
+    """How candles are written."""
+
+    OBJECTS = "objects"
+    COLUMNS = "columns"
+    CSV = "csv"
+
+
+_LAYOUTS = {Form.OBJECTS: encoding.objects, Form.COLUMNS: encoding.rows, Form.CSV: encoding.csv}
+
+
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """All that the bytes of a candle depend on, beside the candle."""
+
+    form: Form
+    zone: tzinfo
+    is_descending: bool
+
+    @property
+    def layout(self) -> encoding.Layout:
+        return _LAYOUTS[self.form]
+
+    @property
+    def key(self) -> tuple[str, str, bool]:
+        """The same as text, which is compared and hashed quickly."""
+        return (self.form.value, str(self.zone), self.is_descending)
+
+    def candles(self, page: CandlePage) -> bytes:
+        """Write an ascending page in this order, without anything around."""
+        return self.layout.candles(page[::-1] if self.is_descending else page, self.zone)

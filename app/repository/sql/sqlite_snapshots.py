@@ -1,0 +1,109 @@
+"""Snapshots of SQLite, all read by one thread: several would fight for the interpreter and be slower together."""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from app.core.date_time import Timestamp
+from app.core.entities import Series
+from app.core.pages import CandlePage
+from app.core.repository import SeriesView
+from app.core.spans import Period
+from app.repository.sql.translation import translating
+from app.repository.sql.views import STATE, Found, Looked, state_of
+
+Answer = TypeVar("Answer")
+
+_INSTANTS = (0, 1, 2, 5, 6, 8, 9)  # where they stand in `STATE`
+# These speak of our own names only; values are parameters.
+_STATE = (
+    f"SELECT s.id, {STATE}, (SELECT time_from FROM candle_span WHERE series_id = s.id ORDER BY time_from LIMIT 1)"  # noqa: S608
+    " FROM security c JOIN series s ON s.security_id = c.id WHERE c.ticker = ? AND c.board = ? AND s.timeframe = ?"
+)
+_TOUCHING = (
+    "SELECT time_from, time_till FROM candle_span WHERE series_id = ? AND time_from <= ? AND time_till >= ?"
+    " ORDER BY time_from"
+)
+_CANDLES = (
+    "SELECT begin / 1000000, open, high, low, close, volume, value, is_final FROM candle"
+    " WHERE series_id = ? AND timeframe = ? AND begin >= ? AND begin < ? ORDER BY begin {order} LIMIT ?"
+)
+_OLDEST, _NEWEST = _CANDLES.format(order="ASC"), _CANDLES.format(order="DESC")
+
+
+class SqliteSnapshots:
+    """Opens its connection when first asked."""
+
+    def __init__(self, connect: Callable[[], sqlite3.Connection], *, place: str) -> None:
+        """Take how to connect, and what to call the database in errors."""
+        self._connect = connect
+        self._place = place
+        self._thread: ThreadPoolExecutor | None = None
+        self._connection: sqlite3.Connection | None = None
+        self.in_use = 0
+
+    async def views(self, asked: Sequence[Looked], /) -> Sequence[Sequence[SeriesView]]:
+        def read(connection: sqlite3.Connection) -> list[list[SeriesView]]:
+            return [[view for _, view in _views(connection, *one)] for one in asked]
+
+        return await self._in_thread(read)
+
+    async def candles(self, asked: Looked, window: Period, /, *, limit: int, newest_first: bool) -> Found | None:
+        def read(connection: sqlite3.Connection) -> Found | None:
+            for series_id, view in _views(connection, *asked):
+                key = (series_id, asked[0].timeframe.interval)
+                ends = (window.time_from.microseconds, window.time_till.microseconds, limit)
+                rows = connection.execute(_NEWEST if newest_first else _OLDEST, (*key, *ends)).fetchall()
+                return view, CandlePage.from_rows(asked[0], rows[::-1] if newest_first else rows)
+            return None
+
+        return await self._in_thread(read)
+
+    async def close(self) -> None:
+        if self._thread is not None:
+            self._thread.shutdown()
+        if self._connection is not None:
+            self._connection.close()
+        self._thread = self._connection = None
+
+    async def _in_thread(self, read: Callable[[sqlite3.Connection], Answer]) -> Answer:
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, "sqlite-snapshots")
+        self.in_use += 1
+        try:
+            with translating(self._place):
+                return await asyncio.get_running_loop().run_in_executor(self._thread, self._snapshot, read)
+        finally:
+            self.in_use -= 1
+
+    def _snapshot(self, read: Callable[[sqlite3.Connection], Answer]) -> Answer:
+        if self._connection is None:
+            self._connection = self._connect()
+        with _transaction(self._connection) as connection:
+            return read(connection)
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    connection.execute("BEGIN")
+    try:
+        yield connection
+    finally:
+        connection.execute("ROLLBACK")
+
+
+def _views(connection: sqlite3.Connection, series: Series, period: Period) -> Iterator[tuple[int, SeriesView]]:
+    key = (series.security.ticker, series.security.board, series.timeframe.interval)
+    for series_id, *values, begin in connection.execute(_STATE, key).fetchall():
+        ends = (series_id, period.time_till.microseconds, period.time_from.microseconds)
+        covered = [Period(_instant(a), _instant(b)) for a, b in connection.execute(_TOUCHING, ends).fetchall()]
+        for at in _INSTANTS:
+            values[at] = _instant(values[at])
+        yield series_id, SeriesView(state_of(series, values), _instant(begin), covered)
+
+
+def _instant(microseconds: Any) -> Any:  # noqa: ANN401  # None stays None
+    return None if microseconds is None else Timestamp.from_microseconds(microseconds)

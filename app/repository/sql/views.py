@@ -1,0 +1,80 @@
+"""Series and their candles read as one moment had them, in as few questions as can be: what answers stand on.
+
+Beside the repositories, which are for whoever asks many things of one snapshot: here one statement is one snapshot, in
+the driver's own words, and views that are asked for at the same time share a statement.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from app.core.entities import Series, SeriesState
+from app.core.pages import CandlePage
+from app.core.repository import SeriesView
+from app.core.spans import Period
+from app.repository import refusals
+from app.repository.sql.gathering import Gathering
+
+STATE = ", ".join(
+    f"s.{name}"
+    for name in (
+        "followed_from",
+        "watermark",
+        "as_of",
+        "version",
+        "history_version",
+        "first_candle",
+        "failed_at",
+        "failure",
+        "reread_at",
+        "stale_before",
+    )
+)
+"""The columns of a state in the order of its fields."""
+
+AT_ONCE = 2
+"""While one batch of views is on its way the next one is made."""
+
+Looked = tuple[Series, Period]
+Found = tuple[SeriesView, CandlePage]
+
+
+class ISnapshots(Protocol):
+    """What a database does for the views; a series without a row is not among the answers."""
+
+    @property
+    def in_use(self) -> int: ...
+
+    async def views(self, asked: Sequence[Looked], /) -> Sequence[Sequence[SeriesView]]:
+        """Return for each either its view, or nothing."""
+
+    async def candles(self, asked: Looked, window: Period, /, *, limit: int, newest_first: bool) -> Found | None:
+        """Return the view and the candles as of one moment."""
+
+    async def close(self) -> None: ...
+
+
+class SqlViews:
+    """The views of a store."""
+
+    def __init__(self, snapshots: ISnapshots) -> None:
+        """Take the database's part."""
+        self.snapshots = snapshots
+        self._views = Gathering(snapshots.views, at_once=AT_ONCE)
+
+    async def view(self, series: Series, period: Period) -> SeriesView:
+        for found in await self._views((series, period)):
+            return found
+        raise refusals.unknown_series(series)
+
+    async def view_candles(
+        self, series: Series, period: Period, window: Period, *, limit: int, newest_first: bool
+    ) -> Found:
+        found = await self.snapshots.candles((series, period), window, limit=limit, newest_first=newest_first)
+        if found is None:
+            raise refusals.unknown_series(series)
+        return found
+
+
+def state_of(series: Series, values: Sequence[object]) -> SeriesState:
+    """Make a state of the values of `STATE`, instants as `Timestamp`."""
+    return SeriesState(series, *values)  # type: ignore[arg-type]  # a row of that table

@@ -1,0 +1,83 @@
+"""Answer candles of covered periods in as few questions as can be: one look, and one read of what is not at hand.
+
+Each is a snapshot of its own. What a look says of a covered period and what is read later belong together as long as
+`history_version` stayed (I16), and a read says whether it did.
+"""
+
+from dataclasses import dataclass
+
+from app.core.date_time import Timestamp
+from app.core.entities import Series
+from app.core.errors import CandleServiceError, SeriesNotFoundError
+from app.core.pages import CandlePage
+from app.core.repository import IStorage, SeriesView
+from app.core.resampling import roll_up
+from app.core.spans import Period
+from app.use_cases.get_candles import Coverage, aligned, get_coverage, unknown
+
+_ALL = 2**31 - 1
+_BEGINNING = Timestamp.from_unix(0)
+
+
+class HistoryChangedError(CandleServiceError):
+    """What was looked at was corrected, or lost its coverage, before it was read: look again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What is known of a period of a series before its candles are read. `view` is that of its base."""
+
+    series: Series
+    view: SeriesView
+    coverage: Coverage
+
+    @property
+    def covering(self) -> Period:
+        """The span that holds all of the period, which is covered and not empty."""
+        return next(span for span in self.view.covered if span.time_till >= self.coverage.period.time_till)
+
+
+async def look_at_candles(
+    storage: IStorage, series: Series, time_from: Timestamp | None, time_till: Timestamp, *, is_open: bool
+) -> Look:
+    """Say what `get_coverage` would of `[time_from, time_till)`.
+
+    Without `time_from` it begins where what is stored or followed begins, if that is before its end. With `is_open`
+    the end is no wish but a default, which gives way to a later beginning. Raises what `get_coverage` does.
+    """
+    timeframe = series.timeframe
+    if is_open and time_from is not None:
+        time_till = max(time_from, time_till)
+    asked = aligned(timeframe, time_from or min(_BEGINNING, time_till), time_till)
+    view = await _view(storage, series, asked)
+    if time_from is None:
+        begins = [moment for moment in (view.state.followed_from, view.begin) if moment is not None]
+        first = min(begins)
+        asked = aligned(timeframe, *((first, max(first, time_till)) if is_open else (min(first, time_till), time_till)))
+    if view.is_covered(asked):
+        return Look(series, view, Coverage(asked, (), view.state.history_version))
+    return Look(series, view, await get_coverage(storage, series, asked))
+
+
+async def read_covered(
+    storage: IStorage, look: Look, window: Period, *, limit: int = _ALL, newest_first: bool = False
+) -> CandlePage:
+    """Return the candles that begin in a window of what was covered; HistoryChangedError if they are not those.
+
+    Of a derived series the window holds whole bars, and no limit is given.
+    """
+    base = look.view.state.series
+    view, page = await storage.view_candles(base, window, window, limit=limit, newest_first=newest_first)
+    if view.state.history_version != look.view.state.history_version or not view.is_covered(window):
+        raise HistoryChangedError(f"{base} was changed between two reads")
+    return roll_up(page, look.series.timeframe, view.covered) if look.series.timeframe.is_derived else page
+
+
+async def _view(storage: IStorage, series: Series, period: Period) -> SeriesView:
+    try:
+        view = await storage.view(Series(series.security, series.timeframe.base), period)
+    except SeriesNotFoundError as error:
+        raise unknown(series) from error
+    if view.state.followed_from is None and view.begin is None:
+        raise unknown(series)
+    return view
