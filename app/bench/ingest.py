@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 
 from app.bench.loads import Load
 from app.bench.measuring import create_database, goal, publish, ratio, rounds, server, versions
+from app.bench.profiles import PARTS, REST
 from app.bench.ways import run
 from app.simulator.servers import Postgresql
 
@@ -75,7 +76,10 @@ def main() -> None:
     with _places() as places:
         _report_ways(load, _measure_ways(places, load, options.rounds))
         _report_latency(_measure_latency(places, options.rounds))
-        _report_memory(*_measure_memory(places, load, 5 * _MILLION if options.full else 2 * _MILLION))
+        fifth, whole = _measure_memory(places, load, (5 if options.full else 2) * _MILLION)
+        watched, profiles = _look_inside(places, load)
+    _report_memory(fifth, whole, watched)
+    _report_profiles(profiles)
 
 
 @contextmanager
@@ -191,13 +195,21 @@ def _report_latency(runs: Mapping[tuple[str, int], list[Run]]) -> None:
     publish("latency", title, columns, rows, _notes(goals, runs["aiomoex", 1]))
 
 
-def _measure_memory(places: Places, load: Load, rows: int) -> tuple[Run, Run, Run]:
-    """Load so many candles, and a fifth of them; then look how long the event loop is held, over the usual load."""
+def _measure_memory(places: Places, load: Load, rows: int) -> tuple[Run, Run]:
+    """Load so many candles, and a fifth of them."""
     days = round(rows / load.securities / _ROWS_A_DAY)
     with _source(replace(load, days=days)) as source:
         loads = [replace(load, days=days // _FIFTH, source=source), replace(load, days=days, source=source)]
         fifth, whole = (run("stored", places.empty("postgresql", each)) for each in loads)
-        return fifth, whole, run("watched", places.empty("postgresql", replace(load, source=source)))
+        return fifth, whole
+
+
+def _look_inside(places: Places, load: Load) -> tuple[Run, Mapping[str, Run]]:
+    """Look how long the event loop is held, and where the CPU goes; both take time of their own."""
+    with _source(load) as source:
+        here = replace(load, source=source)
+        watched = run("watched", places.empty("postgresql", here))
+        return watched, {kind: run("profiled", places.empty(kind, here)) for kind in ("postgresql", "sqlite")}
 
 
 def _report_memory(fifth: Run, whole: Run, watched: Run) -> None:
@@ -214,6 +226,12 @@ def _report_memory(fifth: Run, whole: Run, watched: Run) -> None:
         goal("milliseconds for which the event loop is held", watched["held"], most=10),
     ]
     publish("memory", "Memory and the event loop", ("what", "measured"), rows, _notes(goals, [whole]))
+
+
+def _report_profiles(profiles: Mapping[str, Run]) -> None:
+    rows = [[part, *(f"{found[part]:.0%}" for found in profiles.values())] for part in (*PARTS, REST)]
+    title = "Where the CPU of the process goes"
+    publish("profile", title, ("for", "into PostgreSQL", "into SQLite"), rows, f"By cProfile; {versions()}")
 
 
 def _speed(found: Run) -> float:
