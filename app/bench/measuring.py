@@ -12,7 +12,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -21,6 +21,7 @@ from typing import Any
 
 import asyncpg
 from rich.console import Console
+from rich.progress import track
 from rich.table import Table
 
 PAGE = Path("docs/performance.md")
@@ -105,6 +106,12 @@ def create_database(postgresql: str, name: str) -> None:
             await connection.execute(f"CREATE DATABASE {name}")
 
     asyncio.run(create())
+
+
+def rounds(count: int) -> Iterable[int]:
+    """Count rounds, and show at a terminal how many are done."""
+    console = Console(stderr=True)
+    return track(range(count), "rounds", console=console, disable=not console.is_terminal)
 
 
 def publish(name: str, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], notes: str) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, closing, contextmanager, suppress
+from contextlib import AbstractContextManager, asynccontextmanager, closing, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass
 from io import BytesIO
 from pathlib import Path
@@ -48,11 +48,11 @@ async def decoded(load: Load) -> Measured:
     return await of_each_page(load, packed)
 
 
-async def stored(load: Load) -> Measured:
-    """Load candles into an empty store."""
+async def stored(load: Load, beside: AbstractContextManager[object] | None = None) -> Measured:
+    """Load candles into an empty store, while something else looks on."""
     await _follow(load)
     async with bootstrap(settings(load, load.source)) as service:
-        with _measuring(load) as found:
+        with beside or nullcontext(), _measuring(load) as found:
             outcome = await update_candles(service.storage, service.loader, service.clock)
         return found | {"rows": await _checked(service, outcome)}
 
