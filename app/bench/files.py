@@ -6,7 +6,7 @@ import sys
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, timedelta
+from datetime import UTC, date, timedelta
 from importlib import import_module
 from random import Random
 from typing import Self
@@ -28,7 +28,7 @@ from app.use_cases.export_candles import export_candles
 from app.use_cases.verify import verify
 
 COPY = "copy"
-BEGIN = Timestamp.from_unix(1_577_847_600)  # 2020-01-01 06:00 in Moscow
+BEGIN = Timestamp.midnight(date(2020, 1, 1))
 _BATCH = 50_000
 _MINUTE = timedelta(minutes=1)
 _SERIES = "SELECT series.id FROM series JOIN security ON security.id = security_id WHERE ticker = $1"
@@ -59,27 +59,33 @@ class Job:
     def series(self) -> Series:
         return a_series(self.rows)
 
-    @property
-    def period(self) -> Period:
-        return Period(BEGIN, BEGIN + self.rows * _MINUTE)
-
 
 def a_series(rows: int) -> Series:
     """Name the minutes of which a store has so many."""
     return Series(Security(f"SIM{rows}", "TQBR"), Timeframe.M1)
 
 
+def bench_settings(database: str) -> Settings:
+    """Configure the service over a store."""
+    return Settings(database_url=database, source_name="benchmark", redis_url=None, log_level="WARNING")
+
+
+def period_of(rows: int) -> Period:
+    """Return where these minutes lie."""
+    return Period(BEGIN, BEGIN + rows * _MINUTE)
+
+
 async def fill(database: str, *sizes: int) -> None:
     """Store series of so many minutes each, covered, as a load would have left them; verified."""
-    await migrate_store(_settings(database))
-    async with bootstrap(_settings(database)) as service:
+    await migrate_store(bench_settings(database))
+    async with bootstrap(bench_settings(database)) as service:
         for rows in sizes:
             await _fill(service.storage, a_series(rows), rows)
         assert not await verify(service.storage)
 
 
 async def _fill(storage: IStorage, series: Series, rows: int) -> None:
-    end = BEGIN + rows * _MINUTE
+    end = period_of(rows).time_till
     async with storage.begin() as uow:
         await uow.securities.add([SecurityCard(series.security, "stock", "shares")])
         await uow.series.add([SeriesState(series, BEGIN, end, end, version=2, history_version=1)])
@@ -136,14 +142,14 @@ async def written(job: Job) -> str:
     form = FileForm(job.way)
     if not form.is_text:
         import_module("pyarrow.parquet")  # before the clock runs
-    async with bootstrap(_settings(job.database)) as service:
+    async with bootstrap(bench_settings(job.database)) as service:
         with open(job.file, "wb") as file:  # noqa: ASYNC230, PTH123  # nobody else waits
 
             async def put(data: bytes) -> None:
                 await asyncio.to_thread(file.write, data)
 
             watch, used = Watch(), _server(job)
-            export = await export_candles(service.storage, job.series, job.period)
+            export = await export_candles(service.storage, job.series, period_of(job.rows))
             rows = await write_out(export, open_writer(form, export, UTC), put)
             cost, used = watch.stop(), _server(job) - used
             assert export.coverage.is_complete
@@ -152,10 +158,6 @@ async def written(job: Job) -> str:
 
 def _server(job: Job) -> float:
     return server_cpu(job.server) if job.server else 0.0
-
-
-def _settings(database: str) -> Settings:
-    return Settings(database_url=database, source_name="benchmark", redis_url=None, log_level="WARNING")
 
 
 if __name__ == "__main__":
