@@ -8,7 +8,6 @@ import asyncio
 import json
 import os
 import platform
-import resource
 import subprocess
 import sys
 import time
@@ -47,9 +46,15 @@ class Watch:
         self._cpu, self._start = time.process_time(), time.perf_counter()
 
     def stop(self) -> Cost:
-        """Return what was used since this was made; the peak is the process's own, since it began."""
+        """Return what was used since this was made; the peak is the program's own, since it began."""
         seconds, cpu = time.perf_counter() - self._start, time.process_time() - self._cpu
-        return Cost(seconds, cpu, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+        return Cost(seconds, cpu, _peak())
+
+
+def _peak() -> float:
+    """Return the most memory in megabytes that this program held; `getrusage` counts that of its parent, too."""
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return int(status["VmHWM"].split()[0]) / 1024
 
 
 def server_cpu(pid: int) -> float:

@@ -66,12 +66,11 @@ def _packed(page: CandlePage, series_id: int) -> bytes:
 
 def unpack(series: Series, copied: bytes) -> CandlePage:
     """Read what `COPY (SELECT is_final, begin, open, high, low, close, volume, value ...)` answered."""
-    rows = memoryview(copied)[len(_SIGNATURE) : -len(_TRAILER)]
-    finals = bytes(rows[_READ_FINAL :: _READ.size])
+    rows = copied[len(_SIGNATURE) : -len(_TRAILER)]  # of bytes a stride is copied at twice the speed of a view's
     begins = _fill(array("q"), rows, _READ_AT[0])
     seconds = array("q", [begin // _MICROSECONDS + _EPOCH for begin in begins])
     opens, highs, lows, closes, volumes, values = (_fill(array("d"), rows, at) for at in _READ_AT[1:])
-    return CandlePage(series, seconds, opens, highs, lows, closes, volumes, values, finals)
+    return CandlePage(series, seconds, opens, highs, lows, closes, volumes, values, rows[_READ_FINAL :: _READ.size])
 
 
 def join(series: Series, values: Sequence[bytes | None]) -> CandlePage:
@@ -87,7 +86,7 @@ def _array(kind: str, big_endian: bytes) -> "array[Any]":
     return column
 
 
-def _fill(column: Column, rows: memoryview, at: int) -> Column:
+def _fill(column: Column, rows: bytes, at: int) -> Column:
     values = bytearray(len(rows) // _READ.size * 8)
     for byte in range(8):
         values[byte::8] = rows[at + byte :: _READ.size]
