@@ -44,7 +44,8 @@ _WINDOW = 500
 _QUESTIONS = 200
 _MINUTE = timedelta(minutes=1)
 _BYTES_A_ROW = {"PostgreSQL": 125, "SQLite": 72}
-_LOG_BYTES = 2 * 1024**3  # of PostgreSQL: 1 GB, and what a slow checkpoint leaves
+LOG_BYTES = 2 * 1024**3
+"""What PostgreSQL keeps of its log: 1 GB, and what a slow checkpoint leaves."""
 
 
 @dataclass(slots=True)
@@ -77,7 +78,7 @@ def main() -> None:
     parser.add_argument("--full", action="store_true", help="one, ten and fifty million rows")
     options = parser.parse_args()
     sizes = FULL if options.full else SIZES
-    require_room(sum(sizes) * _BYTES_A_ROW["PostgreSQL"] + _LOG_BYTES)
+    require_room(sum(sizes) * _BYTES_A_ROW["PostgreSQL"] + LOG_BYTES)
     found: dict[str, Mapping[int, Store]] = {}
     for kind in _BYTES_A_ROW:  # one after the other, so that the disk holds one at a time
         found[kind] = asyncio.run(_measure(kind, sizes, options.rounds))

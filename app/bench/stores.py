@@ -1,6 +1,7 @@
 """Ways to store candles: ours, and what the databases take at least. Before and after the clock runs they prepare."""
 
 import asyncio
+import os
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -37,6 +38,24 @@ def settings(load: Load, source: str) -> Settings:
     )  # fmt: skip
 
 
+def environment(load: Load, redis_url: str = "off") -> dict[str, str]:
+    """Say the same to a process of its own, which may run in any folder."""
+    chosen = settings(load, load.source)
+    return {
+        **os.environ,
+        "DATABASE_URL": chosen.database_url,
+        "REDIS_URL": redis_url,
+        "ISS_URL": chosen.iss_url,
+        "SOURCE_NAME": chosen.source,
+        "CLOCK": chosen.clock,
+        "ISS_RATE": "off",
+        "ISS_CONCURRENCY": str(chosen.iss_concurrency),
+        "LOAD_WORKERS": str(chosen.load_workers),
+        "LOG_LEVEL": "ERROR",
+        "PYTHONPATH": str(Path.cwd()),
+    }
+
+
 async def decoded(load: Load) -> Measured:
     """Read each page with aiohttp, check it and pack it as COPY takes it, as we do on the way to PostgreSQL."""
 
@@ -50,7 +69,7 @@ async def decoded(load: Load) -> Measured:
 
 async def stored(load: Load, beside: AbstractContextManager[object] | None = None) -> Measured:
     """Load candles into an empty store, while something else looks on."""
-    await _follow(load)
+    await follow(load)
     async with bootstrap(settings(load, load.source)) as service:
         with beside or nullcontext(), _measuring(load) as found:
             outcome = await update_candles(service.storage, service.loader, service.clock)
@@ -76,7 +95,7 @@ async def watched(load: Load) -> Measured:
     In milliseconds: `late` is by how much it had to wait longer at most, `held` the most CPU that its thread used for
     others meanwhile. The one is what is felt on this machine with all that runs there, the other our own doing.
     """
-    await _follow(load)
+    await follow(load)
     async with bootstrap(settings(load, load.source)) as service, _ticking() as waits:
         outcome = await update_candles(service.storage, service.loader, service.clock)
     return {"rows": sum(outcome.rows.values()), "late": 1_000 * waits.late, "held": 1_000 * waits.held}
@@ -125,7 +144,7 @@ async def executed(load: Load) -> Measured:
     return found | {"rows": len(rows)}
 
 
-async def _follow(load: Load) -> None:
+async def follow(load: Load) -> None:
     """Migrate an empty store and follow the securities."""
     chosen = settings(load, load.quick or load.source)
     await migrate_store(chosen)
