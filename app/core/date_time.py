@@ -19,6 +19,8 @@ class Timestamp:
     utc: datetime
 
     def __post_init__(self) -> None:
+        if self.utc.tzinfo is UTC:
+            return
         if self.utc.tzinfo is None:
             raise ValueError(f"an instant needs a zone: {self.utc.isoformat()} has none")
         object.__setattr__(self, "utc", self.utc.astimezone(UTC))

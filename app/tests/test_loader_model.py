@@ -21,7 +21,7 @@ from app.core.entities import Candle, CandleSpan, Security, SecurityCard, Series
 from app.core.errors import SourceBadAnswerError
 from app.core.market_data import SourcePage, Wish
 from app.core.pages import CandlePage
-from app.core.repository import IStorage, IUnitOfWork
+from app.core.repository import IStorage, IUnitOfWork, SeriesView
 from app.core.spans import Period, gaps, merge
 from app.market_data_loader import MarketDataLoader
 from app.repository.memory import MemoryStorage
@@ -127,6 +127,14 @@ class DyingStorage:
 
     def read(self):  # type: ignore[no-untyped-def]  # noqa: ANN201  # handed through as it is
         return self._storage.read()
+
+    async def view(self, series: Series, period: Period, /) -> SeriesView:
+        return await self._storage.view(series, period)
+
+    async def view_candles(
+        self, series: Series, period: Period, window: Period, /, *, limit: int, newest_first: bool = False
+    ) -> tuple[SeriesView, CandlePage]:
+        return await self._storage.view_candles(series, period, window, limit=limit, newest_first=newest_first)
 
     async def check(self, source: str, /) -> None: ...
     async def close(self) -> None: ...

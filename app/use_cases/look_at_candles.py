@@ -73,11 +73,30 @@ async def read_covered(
     return roll_up(page, look.series.timeframe, view.covered) if look.series.timeframe.is_derived else page
 
 
-async def _view(storage: IStorage, series: Series, period: Period) -> SeriesView:
+async def read_at_once(
+    storage: IStorage, series: Series, period: Period, window: Period, *, limit: int, newest_first: bool
+) -> tuple[Look, CandlePage] | None:
+    """Look at an aligned period and read the candles of a window in it at the same time; None if it is not covered.
+
+    For series that are stored as they are. Raises SeriesNotFoundError as `look_at_candles` does.
+    """
     try:
-        view = await storage.view(Series(series.security, series.timeframe.base), period)
+        view, page = await storage.view_candles(series, period, window, limit=limit, newest_first=newest_first)
     except SeriesNotFoundError as error:
         raise unknown(series) from error
+    if not _known(series, view).is_covered(period):
+        return None
+    return Look(series, view, Coverage(period, (), view.state.history_version)), page
+
+
+async def _view(storage: IStorage, series: Series, period: Period) -> SeriesView:
+    try:
+        return _known(series, await storage.view(Series(series.security, series.timeframe.base), period))
+    except SeriesNotFoundError as error:
+        raise unknown(series) from error
+
+
+def _known(series: Series, view: SeriesView) -> SeriesView:
     if view.state.followed_from is None and view.begin is None:
         raise unknown(series)
     return view

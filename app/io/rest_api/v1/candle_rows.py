@@ -6,7 +6,7 @@ from datetime import date, timedelta
 from functools import lru_cache
 
 from app.core.date_time import Timestamp
-from app.core.entities import Timeframe
+from app.core.entities import Series, Timeframe
 from app.core.pages import CandlePage
 from app.core.repository import IStorage
 from app.core.spans import Period
@@ -49,25 +49,36 @@ class Cut:
     newest_first: bool
     writing: Writing
 
+    def rows(self, page: CandlePage) -> Rows:
+        """Write what was read of the window with a limit of one more."""
+        has_more = len(page) > self.limit
+        if has_more:
+            page = page[-self.limit :] if self.newest_first else page[: self.limit]
+        return Rows.of(page, self.writing, newest_first=self.newest_first, has_more=has_more)
+
+
+def is_wanted(blocks: Blocks, series: Series, cut: Cut) -> bool:
+    """Tell whether blocks are worth making: where this begins somebody began before. Remembers that it was asked."""
+    first = cut.window.time_till - _SECOND if cut.newest_first else cut.window.time_from
+    return blocks.is_wanted(((str(series), cut.writing.key), _number(series.timeframe, first)))
+
 
 async def covered_rows(storage: IStorage, blocks: Blocks, look: Look, cut: Cut) -> Rows | None:
     """Return candles of a covered window; HistoryChangedError if they changed since they were looked at.
 
     None for derived bars that nobody asked for before: they take more than one read.
     """
-    if look.series.timeframe.is_derived:
-        cut = replace(cut, window=_whole_bars(cut.window, look.series.timeframe))
+    series = look.series
+    if series.timeframe.is_derived:
+        cut = replace(cut, window=_whole_bars(cut.window, series.timeframe))
     if not cut.window:
         return Rows([], 0, None, has_more=False)
-    walk = _Walk(storage, blocks, look, cut)
-    if walk.is_wanted():
-        return await _cut(walk, cut)
-    if look.series.timeframe.is_derived:
+    if is_wanted(blocks, series, cut):
+        return await _cut(_Walk(storage, blocks, look, cut), cut)
+    if series.timeframe.is_derived:
         return None
     page = await read_covered(storage, look, cut.window, limit=cut.limit + 1, newest_first=cut.newest_first)
-    has_more = len(page) > cut.limit
-    shown = page if not has_more else page[-cut.limit :] if cut.newest_first else page[: cut.limit]
-    return Rows.of(shown, cut.writing, newest_first=cut.newest_first, has_more=has_more)
+    return cut.rows(page)
 
 
 async def _cut(walk: "_Walk", cut: Cut) -> Rows:
@@ -110,11 +121,6 @@ class _Walk:
         self._numbers = span[::-1] if cut.newest_first else span
         self._most = max(1, _MOST_ROWS // _usual_rows(timeframe.base))
         self._run = min(self._most, cut.limit // _usual_rows(timeframe) + 1)
-
-    def is_wanted(self) -> bool:
-        """Tell whether the first whole block is kept, or was asked for before."""
-        whole = (number for number in self._numbers[:2] if self._is_whole(number))
-        return any(self._blocks.is_wanted((self._owner, number)) for number in whole)
 
     async def blocks(self) -> AsyncIterator[Block]:
         """Give one block after the other."""
