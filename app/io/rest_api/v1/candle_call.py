@@ -12,10 +12,10 @@ from app.io.rest_api import caching
 from app.io.rest_api.blocks import Blocks
 from app.io.rest_api.remembering import remembering
 from app.io.rest_api.v1 import candle_answer
-from app.io.rest_api.v1.candle_rows import Cut, Rows, covered_rows, is_wanted
+from app.io.rest_api.v1.candle_rows import Cut, Rows, covered_rows, is_wanted, open_rows
 from app.io.rest_api.v1.candle_wish import CandleWish
 from app.use_cases.get_candles import Coverage, aligned, get_candles
-from app.use_cases.look_at_candles import HistoryChangedError, Look, look_at_candles, read_at_once
+from app.use_cases.look_at_candles import Look, SeriesChangedError, look_at_candles, read_at_once
 
 COMPRESS_FROM = 1024
 """Bytes of a body that is worth compressing."""
@@ -60,7 +60,7 @@ async def answer(service: Service, blocks: Blocks, call: Call) -> Answer:
                 return Answer(HTTPStatus.NOT_MODIFIED, {**headers, "Vary": _VARY}, b"")
         try:
             rows = await _rows(service.storage, blocks, look, wish)
-        except HistoryChangedError:
+        except SeriesChangedError:
             continue
         if rows is not None:
             return _answer(call, look.coverage, rows)
@@ -85,9 +85,10 @@ async def _at_first_sight(storage: IStorage, blocks: Blocks, call: Call) -> Answ
 
 async def _rows(storage: IStorage, blocks: Blocks, look: Look, wish: CandleWish) -> Rows | None:
     """Return candles that belong to what was looked at; None if there are none to be had without a transaction."""
+    cut = _cut(wish, look.coverage.period)
     if not look.coverage.is_covered:
-        return None
-    return await covered_rows(storage, blocks, look, _cut(wish, look.coverage.period))
+        return await open_rows(storage, look, cut)
+    return await covered_rows(storage, blocks, look, cut)
 
 
 def _cut(wish: CandleWish, period: Period) -> Cut:

@@ -12,7 +12,7 @@ from app.core.repository import IStorage
 from app.core.spans import Period
 from app.io.rest_api.blocks import Block, Blocks
 from app.io.rest_api.writing import Writing
-from app.use_cases.look_at_candles import Look, read_covered
+from app.use_cases.look_at_candles import Look, read_covered, read_shown
 
 _MOST_ROWS = 10_000
 """Read and written at a time: after so many the event loop should do something else."""
@@ -28,7 +28,7 @@ class Rows:
     `has_more`: the limit left some out.
     """
 
-    parts: Sequence[bytes]
+    parts: Sequence[bytes | memoryview]
     count: int
     edge: int | None
     has_more: bool
@@ -37,7 +37,7 @@ class Rows:
     def of(cls, page: CandlePage, writing: Writing, *, newest_first: bool, has_more: bool) -> "Rows":
         """Write an ascending page."""
         edge = page.begins[0 if newest_first else -1] if page else None
-        return cls([writing.candles(page)] if page else [], len(page), edge, has_more)
+        return cls(writing.parts(page), len(page), edge, has_more)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +63,14 @@ def is_wanted(blocks: Blocks, series: Series, cut: Cut) -> bool:
     return blocks.is_wanted(((str(series), cut.writing.key), _number(series.timeframe, first)))
 
 
+async def open_rows(storage: IStorage, look: Look, cut: Cut) -> Rows | None:
+    """Return candles of a window that is not covered; SeriesChangedError as `covered_rows`. None if it takes more."""
+    page = await read_shown(storage, look, cut.window, limit=cut.limit + 1, newest_first=cut.newest_first)
+    return None if page is None else cut.rows(page)
+
+
 async def covered_rows(storage: IStorage, blocks: Blocks, look: Look, cut: Cut) -> Rows | None:
-    """Return candles of a covered window; HistoryChangedError if they changed since they were looked at.
+    """Return candles of a covered window; SeriesChangedError if they changed since they were looked at.
 
     None for derived bars that nobody asked for before: they take more than one read.
     """
@@ -82,7 +88,7 @@ async def covered_rows(storage: IStorage, blocks: Blocks, look: Look, cut: Cut) 
 
 
 async def _cut(walk: "_Walk", cut: Cut) -> Rows:
-    parts: list[bytes] = []
+    parts: list[memoryview] = []
     edge, missing = None, cut.limit
     first, last = _seconds(cut.window.time_from), _seconds(cut.window.time_till)
     async for block in walk.blocks():
@@ -101,7 +107,7 @@ async def _cut(walk: "_Walk", cut: Cut) -> Rows:
     return Rows(_in_order(parts, cut), cut.limit - missing, edge, has_more=False)
 
 
-def _in_order(parts: list[bytes], cut: Cut) -> list[bytes]:
+def _in_order(parts: list[memoryview], cut: Cut) -> list[memoryview]:
     """Turn them round where the newest were found first, but the oldest are written first."""
     return parts[::-1] if cut.newest_first and not cut.writing.is_descending else parts
 
