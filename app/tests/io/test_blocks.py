@@ -3,7 +3,8 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import UTC, timedelta
+from itertools import combinations
 from typing import Any, cast
 
 import pytest
@@ -14,7 +15,8 @@ from app.core.entities import Series, Timeframe
 from app.core.pages import CandlePage
 from app.core.repository import IStorage, SeriesView
 from app.core.spans import Period
-from app.io.rest_api.blocks import Blocks
+from app.io.rest_api.blocks import Block, Blocks
+from app.io.rest_api.writing import Form, Writing
 from app.repository.memory import MemoryStorage
 from app.repository.sql import SqlStorage
 from app.tests.builders import SBER, SBER_M1, T0, a_page, a_state, minute
@@ -194,20 +196,44 @@ class Meddling:
 
 
 @pytest.mark.parametrize("times", [1, 2, 3, 5])
-async def test_an_answer_is_of_one_version_even_if_it_is_corrected_on_the_way(storage: IStorage, times: int) -> None:
+@pytest.mark.parametrize("days", [(), (1,), (1, 2)])
+async def test_an_answer_is_of_one_version_even_if_it_is_corrected_on_the_way(
+    storage: IStorage, times: int, days: tuple[int, ...]
+) -> None:
+    """Some of its days are kept, others have to be read."""
     meddling = Meddling(await filled(storage), 0)
     client = keeping(a_client(cast("IStorage", meddling)))
-    asked = {**QUERY, "from": minute(DAY - 600).unix, "till": minute(3 * DAY - 600).unix}
-    for _ in range(3):
-        await client.get(PATH, asked)
+    for day in days * 3:
+        await client.get(PATH, whole(day))
 
     meddling.left = times
-    answer = (await client.get(PATH, {**asked, "from": minute(DAY).unix})).json
+    asked = {**QUERY, "from": minute(DAY).unix, "till": minute(3 * DAY - 600).unix}
+    answer = (await client.get(PATH, asked, if_none_match='"another"')).json
 
-    corrected = {candle["close"] for candle in answer["candles"] if candle["begin"][11:16] in {"07:00", "07:03"}}
-    expected = {1.0 + answer["version"] / 256} if answer["version"] >= 100 else {1.5}
-    assert {answer["candles"][0]["close"], answer["candles"][1]["close"]} == expected
-    assert expected <= corrected
+    corrected = [candle["close"] for candle in answer["candles"] if candle["begin"][11:16] in {"07:00", "07:03"}]
+    close = 1.0 + answer["version"] / 256 if answer["version"] >= 100 else 1.5
+    assert corrected == [close, close, close, 1.5]
+
+
+@pytest.mark.parametrize("times", [1, 5])
+async def test_an_open_answer_is_of_one_version_too(storage: IStorage, times: int) -> None:
+    meddling = Meddling(await filled(storage), times)
+    client = keeping(a_client(cast("IStorage", meddling)))
+
+    answer = (await client.get(PATH, {**QUERY, "from": minute(DAY).unix, "limit": 2})).json
+
+    assert [candle["close"] for candle in answer["candles"]] == [1.0 + answer["version"] / 256] * 2
+    assert not answer["coverage"]["complete"]
+
+
+@pytest.mark.parametrize("form", Form)
+@pytest.mark.parametrize("is_descending", [False, True])
+def test_every_cut_of_a_block_is_what_its_candles_are_written_as(form: Form, is_descending: bool) -> None:  # noqa: FBT001
+    writing, page = Writing(form, UTC, is_descending), a_page(range(7))
+    block = Block.of(page, writing)
+
+    for first, last in combinations(range(8), 2):
+        assert bytes(block.cut(first, last)) == writing.candles(page[first:last])
 
 
 async def test_who_comes_at_the_same_time_waits_for_the_one_who_makes_the_block() -> None:
@@ -241,7 +267,7 @@ async def test_all_that_is_kept_stays_within_its_bytes() -> None:
 async def test_the_oldest_block_goes_first() -> None:
     client = keeping(a_client(await filled(MemoryStorage())), 0.026)
 
-    for day in (1, 2, 1, 2, 1, 3, 3, 1):
+    for day in (1, 2, 1, 2, 1, 3, 3):
         await client.get(PATH, whole(day))
 
     midnight = T0.moscow.date().toordinal()
