@@ -220,7 +220,9 @@ async def test_an_open_answer_is_of_one_version_too(storage: IStorage, times: in
     meddling = Meddling(await filled(storage), times)
     client = keeping(a_client(cast("IStorage", meddling)))
 
-    answer = (await client.get(PATH, {**QUERY, "from": minute(DAY).unix, "limit": 2})).json
+    answer = (
+        await client.get(PATH, {**QUERY, "from": minute(DAY).unix, "till": minute(6 * DAY).unix, "limit": 2})
+    ).json
 
     assert [candle["close"] for candle in answer["candles"]] == [1.0 + answer["version"] / 256] * 2
     assert not answer["coverage"]["complete"]
