@@ -37,10 +37,14 @@ READ = "is_final, begin, open, high, low, close, volume, value"
 """What a page is made of, in the order of `AGGREGATED` and of the rows that `unpack` takes."""
 
 AGGREGATED = ", ".join(
-    f"string_agg({send}({name}), ''::bytea)"
-    for send, name in zip(("boolsend", "timestamptz_send", *["float8send"] * 6), READ.split(", "), strict=True)
+    f"string_agg({binary}, ''::bytea)"
+    for binary in (
+        "boolsend(is_final)",
+        "int8send(date_part('epoch', begin)::bigint)",
+        *(f"float8send({name})" for name in ("open", "high", "low", "close", "volume", "value")),
+    )
 )
-"""One value a column: the binary forms of its values, in the order of the rows."""
+"""One value a column: the binary forms of its values, in the order of the rows; begins are unix seconds."""
 
 
 def pack(page: CandlePage, series_id: int) -> Iterator[bytes]:
@@ -76,8 +80,7 @@ def unpack(series: Series, copied: bytes) -> CandlePage:
 def join(series: Series, values: Sequence[bytes | None]) -> CandlePage:
     """Read what `SELECT AGGREGATED` of rows in ascending order answered: a value a column, none where no row is."""
     finals, begins, *prices = (value or b"" for value in values)
-    seconds = array("q", [begin // _MICROSECONDS + _EPOCH for begin in _array("q", begins)])
-    return CandlePage.from_columns(series, seconds, [_array("d", column) for column in prices], finals)
+    return CandlePage.from_columns(series, _array("q", begins), [_array("d", column) for column in prices], finals)
 
 
 def _array(kind: str, big_endian: bytes) -> "array[Any]":
