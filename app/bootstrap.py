@@ -212,4 +212,4 @@ def _client(settings: Settings, budget: Budget) -> IssClient:
 
 def _loader(settings: Settings, storage: IStorage, adapter: IMarketDataAdapter, clock: IClock) -> MarketDataLoader:
     rules = Rules(adapter.delay, timedelta(seconds=settings.final_margin), timedelta(seconds=settings.settle))
-    return MarketDataLoader(storage, adapter, clock, rules=rules, workers=settings.load_workers)
+    return MarketDataLoader(storage, adapter, clock, rules=rules, workers=settings.lanes)

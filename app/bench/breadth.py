@@ -73,7 +73,7 @@ async def _load(source: str, database: str, securities: int, at_once: int) -> Me
     """Follow the securities, load one trading day, and verify it."""
     settings = Settings(
         database_url=database, iss_url=source, source_name="simulator", iss_rate=None, iss_concurrency=at_once,
-        load_workers=2 * at_once, redis_url=None,
+        redis_url=None,
     )  # fmt: skip
     await migrate_store(settings)
     async with bootstrap(settings) as service:

@@ -34,7 +34,7 @@ def settings(load: Load, source: str) -> Settings:
     """Configure the service as a user does who may ask as often as he likes."""
     return Settings(
         database_url=load.database, iss_url=source, source_name="benchmark", clock="source", iss_rate=None,
-        iss_concurrency=load.at_once, load_workers=load.at_once, redis_url=None, log_level="WARNING",
+        iss_concurrency=load.at_once, redis_url=None, log_level="WARNING",
     )  # fmt: skip
 
 
@@ -50,7 +50,6 @@ def environment(load: Load, redis_url: str = "off") -> dict[str, str]:
         "CLOCK": chosen.clock,
         "ISS_RATE": "off",
         "ISS_CONCURRENCY": str(chosen.iss_concurrency),
-        "LOAD_WORKERS": str(chosen.load_workers),
         "LOG_LEVEL": "ERROR",
         "PYTHONPATH": str(Path.cwd()),
     }
