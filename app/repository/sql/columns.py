@@ -1,8 +1,8 @@
-"""Columns of candles to PostgreSQL's binary COPY, and back from one value a column, without an object or a call per row.
+"""Columns of candles to PostgreSQL's binary COPY, and back from one value a column: no object and no call per row.
 
-On the way in every row has the same length, so byte k of a column's values sits at equal distances: eight strided
-copies move a column, at C speed. Layout: field count (2 bytes), then each field as length (4 bytes) and value, all big-endian;
-instants are microseconds since 2000-01-01.
+A row on its way in always has the same length, so byte k of a column's values sits at equal distances: eight strided
+copies move a column, at C speed. Layout: field count (2 bytes), then each field as length (4 bytes) and value, all
+big-endian; instants are microseconds since 2000-01-01.
 """
 
 import struct
