@@ -64,6 +64,8 @@ class Timeframe(StrEnum):
 
     def ceil(self, moment: Timestamp) -> Timestamp:
         """Return the moment if a bar begins there, else the beginning of the next bar."""
+        if (seconds := _SECONDS.get(self)) and not moment.microseconds % (seconds * 1_000_000):
+            return moment
         floor = self.floor(moment)
         return floor if floor == moment else self.after(floor)
 

@@ -41,10 +41,10 @@ class Look:
 async def look_at_candles(
     storage: IStorage, series: Series, time_from: Timestamp | None, time_till: Timestamp, *, is_open: bool
 ) -> Look:
-    """Say what `get_coverage` would of `[time_from, time_till)`.
+    """Say what `get_candles` would of the completeness of `[time_from, time_till)`.
 
     Without `time_from` it begins where what is stored or followed begins, if that is before its end. With `is_open`
-    the end is no wish but a default, which gives way to a later beginning. Raises what `get_coverage` does.
+    the end is no wish but a default, which gives way to a later beginning. Raises what `get_candles` does.
     """
     timeframe = series.timeframe
     if is_open and time_from is not None:

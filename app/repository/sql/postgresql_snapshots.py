@@ -25,12 +25,12 @@ _VALUES = 13  # of a row before the columns of the page
 
 _FIRST_SPAN = "(SELECT time_from FROM candle_span WHERE series_id = s.id ORDER BY time_from LIMIT 1) AS begin"
 _TOUCHING = (
-    "SELECT array_agg(time_from ORDER BY time_from) AS froms, array_agg(time_till ORDER BY time_from) AS tills"
+    "SELECT array_agg(time_from ORDER BY time_from) AS begins, array_agg(time_till ORDER BY time_from) AS ends"
     " FROM candle_span WHERE series_id = s.id AND time_from <= {till} AND time_till >= {since}"
 )
 # These speak of our own names only; values are parameters.
 _VIEWS = (
-    f"SELECT asked.n - 1, {STATE}, {_FIRST_SPAN}, span.froms, span.tills"  # noqa: S608
+    f"SELECT asked.n - 1, {STATE}, {_FIRST_SPAN}, span.begins, span.ends"  # noqa: S608
     " FROM unnest($1::text[], $2::text[], $3::smallint[], $4::timestamptz[], $5::timestamptz[]) WITH ORDINALITY"
     " AS asked(ticker, board, timeframe, since, till, n)"
     " JOIN security c ON c.ticker = asked.ticker AND c.board = asked.board"
@@ -38,7 +38,7 @@ _VIEWS = (
     f" CROSS JOIN LATERAL ({_TOUCHING.format(since='asked.since', till='asked.till')}) AS span"
 )
 _CANDLES = (
-    f"SELECT {STATE}, {_FIRST_SPAN}, span.froms, span.tills, page.*"  # noqa: S608
+    f"SELECT {STATE}, {_FIRST_SPAN}, span.begins, span.ends, page.*"  # noqa: S608
     " FROM security c JOIN series s ON s.security_id = c.id AND s.timeframe = $3"
     f" CROSS JOIN LATERAL ({_TOUCHING.format(since='$4', till='$5')}) AS span"
     f" CROSS JOIN LATERAL (SELECT {columns.AGGREGATED} FROM (SELECT {columns.READ} FROM candle"
@@ -171,8 +171,8 @@ class PostgresqlSnapshots:
 
 def _view(series: Series, values: Sequence[Any]) -> SeriesView:
     *state, begin = [Timestamp(value) if isinstance(value, datetime) else value for value in values[:-2]]
-    froms, tills = values[-2:]
-    covered = [Period(Timestamp(a), Timestamp(b)) for a, b in zip(froms or (), tills or (), strict=True)]
+    begins, ends = values[-2:]
+    covered = [Period(Timestamp(a), Timestamp(b)) for a, b in zip(begins or (), ends or (), strict=True)]
     return SeriesView(state_of(series, state), begin, covered)
 
 
