@@ -1,7 +1,8 @@
 """One transaction over one connection: everything the repositories ask of the database passes here."""
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import asyncio
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Any
@@ -82,9 +83,12 @@ class Transaction:
             await (await self._driver()).copy_to_table(table, source=pieces(), columns=list(columns), format="binary")
 
     async def copy_out(self, query: str) -> bytes:
-        """Read rows in the binary format; PostgreSQL only. A statement must have run before."""
+        """Read rows in the binary format; PostgreSQL only. A statement must have run before.
+
+        Even if cancelled it is read to the end: cancelled at its last rows, asyncpg would wait for an answer that came.
+        """
         with self._guarded(), BytesIO() as answer:
-            await (await self._driver()).copy_from_query(query, output=answer, format="binary")
+            await _ended((await self._driver()).copy_from_query(query, output=answer, format="binary"))
             return answer.getvalue()
 
     async def tuples(self, query: str) -> Sequence[tuple[Any, ...]]:
@@ -119,3 +123,15 @@ class Transaction:
         except BaseException:
             self.failed = True
             raise
+
+
+async def _ended(work: Coroutine[object, object, object]) -> None:
+    """Wait for work that must not be interrupted; a cancellation is raised when it is over."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        while not task.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([task])
+        raise
