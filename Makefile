@@ -49,6 +49,9 @@ bench: $(TOOLS) ## measure what docs/performance.md tells and write it there, in
 	$(BIN)/python -m app.bench.export
 	$(BIN)/python -m app.bench.resample
 	$(BIN)/python -m app.bench.start
+	$(BIN)/python -m app.bench.many
+	$(BIN)/python -m app.bench.workers
+	$(BIN)/python -m app.bench.killed $(if $(FULL),--full)
 	$(BIN)/python -m app.bench.grow $(if $(FULL),--full)
 
 demo: $(PROGRAM) ## show the whole way against a simulated exchange; STAY=1 leaves it serving

@@ -22,11 +22,6 @@ class Window:
         ends = [end for end in (self.stop, None if stop is None else self.start + stop) if end is not None]
         return type(self)(low, max(low, min(ends)) if ends else None)
 
-    def clip(self, total: int) -> int:
-        """Return how many of so many items it shows."""
-        stop = total if self.stop is None else min(total, self.stop)
-        return max(0, stop - self.start)
-
     def require_whole(self) -> None:
         """Refuse to narrow, turn or clear a subset that was sliced already."""
         if self != WHOLE:

@@ -4,7 +4,20 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Generic, Self, TypeVar, cast
 
-from sqlalchemy import ColumnElement, FromClause, Row, Select, Table, and_, bindparam, delete, func, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    FromClause,
+    Row,
+    Select,
+    Table,
+    and_,
+    bindparam,
+    delete,
+    func,
+    literal,
+    or_,
+    select,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
 from app.repository.sql.transaction import Transaction
@@ -53,8 +66,14 @@ class SqlCollection(Generic[Entity]):
                 yield self._entity(row)
 
     async def count(self) -> int:
-        [(total,)] = await self._transaction.rows(select(func.count()).select_from(self.table).where(*self._filters()))
-        return self._window.clip(total)
+        """Count; of a slice no more is looked at than it can hold."""
+        if self._window == WHOLE:
+            counted = select(func.count()).select_from(self.table).where(*self._filters())
+        else:
+            held = self._window_of(select(literal(1)).select_from(self.table).where(*self._filters()))
+            counted = select(func.count()).select_from(held.subquery())
+        [(total,)] = await self._transaction.rows(counted)
+        return int(total)
 
     async def clear(self) -> None:
         self._window.require_whole()
@@ -74,7 +93,8 @@ class SqlCollection(Generic[Entity]):
         start, stop = self._window.start, self._window.stop
         if self._window == WHOLE:
             return rows
-        return rows.offset(start).limit(_NO_LIMIT if stop is None else stop - start)
+        limited = rows.limit(_NO_LIMIT if stop is None else stop - start)
+        return limited.offset(start) if start else limited
 
     async def _upsert(self, rows: Iterable[Values]) -> None:
         """Insert, or replace under the same key: sorted, each key once, equal rows left alone."""
