@@ -14,7 +14,8 @@ from app.core.repository import IStorage, IUnitOfWork
 from app.core.resampling import Rollup
 from app.core.spans import Period
 from app.core.staleness import shown_parts
-from app.use_cases.get_candles import Coverage, first_covered, get_coverage, state_of
+from app.use_cases.get_candles import Coverage, first_covered, state_of
+from app.use_cases.look_at_candles import look_at_candles
 
 PAGE_ROWS = 20_000
 """Stored candles held at a time."""
@@ -45,7 +46,8 @@ async def export_candles(storage: IStorage, series: Series, period: Period) -> C
     async with storage.read() as uow:
         history = (await state_of(uow, series)).history_version
         covered = await _covered(uow, series) if series.timeframe.is_derived else ()
-    coverage = await get_coverage(storage, series, period)
+    look = await look_at_candles(storage, series, period.time_from, period.time_till, is_open=False)
+    coverage = look.coverage
     pages = _stored(storage, base, coverage.period, history)
     if series.timeframe.is_derived:
         pages = _derived(pages, Rollup(series, covered))

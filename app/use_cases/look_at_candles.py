@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from app.core.date_time import Timestamp
 from app.core.entities import Series
-from app.core.errors import CandleServiceError, SeriesNotFoundError
+from app.core.errors import SeriesChangedError, SeriesNotFoundError
 from app.core.pages import CandlePage
 from app.core.repository import IStorage, SeriesView
 from app.core.resampling import roll_up
@@ -18,10 +18,6 @@ from app.use_cases.get_candles import Coverage, aligned, unknown
 
 _ALL = 2**31 - 1
 _BEGINNING = Timestamp.from_unix(0)
-
-
-class SeriesChangedError(CandleServiceError):
-    """What was looked at is not any more as it was when it is read: look again."""
 
 
 @dataclass(frozen=True, slots=True)

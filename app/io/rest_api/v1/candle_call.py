@@ -6,6 +6,7 @@ from http import HTTPStatus
 from urllib.parse import quote_plus
 
 from app.bootstrap import Service
+from app.core.errors import SeriesChangedError
 from app.core.repository import IStorage
 from app.core.spans import Period
 from app.io.rest_api import caching
@@ -15,7 +16,7 @@ from app.io.rest_api.v1 import candle_answer
 from app.io.rest_api.v1.candle_rows import Cut, Rows, covered_rows, is_wanted, open_rows
 from app.io.rest_api.v1.candle_wish import CandleWish
 from app.use_cases.get_candles import Coverage, aligned, get_candles
-from app.use_cases.look_at_candles import Look, SeriesChangedError, look_at_candles, read_at_once
+from app.use_cases.look_at_candles import Look, look_at_candles, read_at_once
 
 COMPRESS_FROM = 1024
 """Bytes of a body that is worth compressing."""
