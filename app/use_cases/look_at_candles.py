@@ -97,13 +97,13 @@ async def read_at_once(
         raise unknown(series) from error
     if not _known(series, view).is_covered(period):
         return None
-    return Look(series, view, Coverage(period, (), view.state.history_version)), page
+    return Look(series, view, Coverage(period, [], view.state.history_version)), page
 
 
 async def _coverage(storage: IStorage, series: Series, view: SeriesView, period: Period) -> Coverage:
     missing = gaps(view.covered, period)
     if not missing:
-        return Coverage(period, (), view.state.history_version)
+        return Coverage(period, [], view.state.history_version)
     found = explained(view.state, missing, await storage.circumstances(view.state.series, missing))
     found = widened(found, series.timeframe) if series.timeframe.is_derived else found
     return Coverage(period, found, view.state.version)
