@@ -1,14 +1,15 @@
 FROM python:3.13-slim AS build
 WORKDIR /srv
-COPY requirements.txt ./
+# With what writes Arrow and Parquet.
+COPY requirements-arrow.txt ./
 RUN python -m venv --without-pip /venv \
- && pip --python /venv/bin/python install --no-cache-dir --require-hashes --requirement requirements.txt
+ && pip --python /venv/bin/python install --no-cache-dir --require-hashes --requirement requirements-arrow.txt
 COPY alembic.ini ./
 COPY db_schema ./db_schema
 COPY app ./app
 # Readable by everybody, however strict the checkout was. Nobody writes to the image afterwards, so its bytecode is made
 # here and never checked against the sources.
-RUN rm requirements.txt \
+RUN rm requirements-arrow.txt \
  && chmod -R a+rX . \
  && /venv/bin/python -m compileall -q --invalidation-mode unchecked-hash app db_schema
 

@@ -1,6 +1,7 @@
 """The composition root: settings in, a working service out. Every door and every test enters here."""
 
 import gc
+import json
 import logging
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
@@ -39,6 +40,7 @@ from app.use_cases.create_security import Since
 _YOUNG = 50_000
 _MAX_SKEW = timedelta(minutes=5)
 _REDIS_PATIENCE = 1.0
+_ENCODER = json.JSONEncoder(ensure_ascii=False, default=repr)
 
 
 async def _well() -> SourceStatus:
@@ -131,10 +133,27 @@ def configure_logging(level: str) -> None:
     logging.getLogger("taskiq").setLevel(logging.CRITICAL)  # the tasks' own middleware tells failures once
     logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells of each of its plugins
     structlog.configure(
-        processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
+        processors=[*shared, *_renderers()],
+        logger_factory=_Lines,
+        wrapper_class=structlog.make_filtering_bound_logger(level),
     )
+
+
+class _Lines:
+    """Writes what we log to stderr, past the standard library: a line for each request should cost little."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def _write(self, line: str) -> None:
+        sys.stderr.write(f"{line}\n")
+        sys.stderr.flush()
+
+    debug = info = warning = error = critical = exception = _write
+
+
+def _json(line: structlog.typing.EventDict, **_: object) -> str:
+    return _ENCODER.encode(line)
 
 
 def _renderers() -> list[structlog.typing.Processor]:
@@ -142,7 +161,7 @@ def _renderers() -> list[structlog.typing.Processor]:
         return [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]  # no locals: secrets
     return [
         structlog.processors.format_exc_info,
-        structlog.processors.JSONRenderer(ensure_ascii=False),
+        structlog.processors.JSONRenderer(serializer=_json),
     ]
 
 
@@ -193,4 +212,4 @@ def _client(settings: Settings, budget: Budget) -> IssClient:
 
 def _loader(settings: Settings, storage: IStorage, adapter: IMarketDataAdapter, clock: IClock) -> MarketDataLoader:
     rules = Rules(adapter.delay, timedelta(seconds=settings.final_margin), timedelta(seconds=settings.settle))
-    return MarketDataLoader(storage, adapter, clock, rules=rules, workers=settings.load_workers)
+    return MarketDataLoader(storage, adapter, clock, rules=rules, workers=settings.lanes)

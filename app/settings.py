@@ -48,7 +48,7 @@ class Settings(BaseSettings):
 
     final_margin: float = Field(60, ge=0)
     settle: float = Field(24 * 3600, ge=0)
-    load_workers: int = Field(8, ge=1)
+    load_workers: int | None = Field(None, ge=1)
 
     default_timeframes: Annotated[tuple[Timeframe, ...], NoDecode, BeforeValidator(timeframes)] = (
         Timeframe.M1,
@@ -133,6 +133,11 @@ class Settings(BaseSettings):
         """By how much the exchange's answers trail the market; who signs in and is not let in gets none at all."""
         late = 0 if self.is_signed_in else 15 * 60
         return timedelta(seconds=late if self.iss_delay is None else self.iss_delay)
+
+    @property
+    def lanes(self) -> int:
+        """How many series are loaded at once: while some are written, others should wait for the exchange."""
+        return self.load_workers or 2 * self.iss_concurrency
 
     @property
     def source(self) -> str:

@@ -20,7 +20,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.request import Request, urlopen
 
-from app.bench.measuring import create_database, publish, simulator, versions
+from app.bench.measuring import create_database, publish, rounds, simulator, versions
 from app.bootstrap import Service, bootstrap, migrate_store
 from app.core.date_time import Timestamp
 from app.core.entities import Security, Timeframe
@@ -59,13 +59,13 @@ def main() -> None:
     options = parser.parse_args()
     runs: dict[str, list[Measured]] = {"SQLite": [], "PostgreSQL": []}
     with Postgresql(durable=True) as server, simulator() as source, TemporaryDirectory() as folder:
-        for number in range(-1, options.rounds):  # the first one warms the simulator up
-            name = f"bench_{number + 1}"
+        for number in rounds(options.rounds + 1):  # the first one warms the simulator up
+            name = f"bench_{number}"
             create_database(server.url, name)
             databases = {"SQLite": f"sqlite+aiosqlite:///{Path(folder) / name}.db", "PostgreSQL": server.url_of(name)}
             for way, database in databases.items():
                 measured = asyncio.run(_load(source, database, options.securities, options.concurrency))
-                runs[way] += [measured] if number >= 0 else []
+                runs[way] += [measured] if number else []
     _report(runs, options.securities, options.concurrency)
 
 
@@ -73,7 +73,7 @@ async def _load(source: str, database: str, securities: int, at_once: int) -> Me
     """Follow the securities, load one trading day, and verify it."""
     settings = Settings(
         database_url=database, iss_url=source, source_name="simulator", iss_rate=None, iss_concurrency=at_once,
-        load_workers=2 * at_once, redis_url=None,
+        redis_url=None,
     )  # fmt: skip
     await migrate_store(settings)
     async with bootstrap(settings) as service:

@@ -28,11 +28,11 @@ from app.core.date_time import Timestamp
 from app.core.entities import CandleSpan, Security, SecurityCard, Series, SeriesState, Timeframe
 from app.core.pages import CandlePage
 from app.core.repository import IStorage
-from app.core.spans import Period
 from app.repository.migrate import migrate
 from app.repository.sql import SqlStorage
 from app.simulator.servers import Postgresql
-from app.use_cases.get_candles import get_candles, get_coverage
+from app.use_cases.get_candles import get_candles
+from app.use_cases.look_at_candles import look_at_candles
 from app.use_cases.verify import verify
 
 SIZES, FULL = (250_000, 2_500_000), (1_000_000, 10_000_000, 50_000_000)
@@ -211,7 +211,7 @@ async def _newest(store: Store, series: Series, _: Random) -> bool:
 
 
 async def _coverage(store: Store, series: Series, _: Random) -> bool:
-    return (await get_coverage(store.storage, series, Period(_BEGIN, store.end))).is_covered
+    return (await look_at_candles(store.storage, series, _BEGIN, store.end, is_open=False)).coverage.is_covered
 
 
 async def _check(store: Store) -> None:

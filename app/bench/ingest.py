@@ -13,7 +13,8 @@ from statistics import median
 from tempfile import TemporaryDirectory
 
 from app.bench.loads import Load
-from app.bench.measuring import create_database, goal, publish, ratio, server, versions
+from app.bench.measuring import create_database, goal, publish, ratio, rounds, server, versions
+from app.bench.profiles import PARTS, REST
 from app.bench.ways import run
 from app.simulator.servers import Postgresql
 
@@ -75,7 +76,10 @@ def main() -> None:
     with _places() as places:
         _report_ways(load, _measure_ways(places, load, options.rounds))
         _report_latency(_measure_latency(places, options.rounds))
-        _report_memory(*_measure_memory(places, load, 5 * _MILLION if options.full else 2 * _MILLION))
+        fifth, whole = _measure_memory(places, load, (5 if options.full else 2) * _MILLION)
+        watched, profiles = _look_inside(places, load)
+    _report_memory(fifth, whole, watched)
+    _report_profiles(profiles)
 
 
 @contextmanager
@@ -84,10 +88,10 @@ def _places() -> Iterator[Places]:
         yield Places(postgresql, Path(folder))
 
 
-def _measure_ways(places: Places, load: Load, rounds: int) -> Runs:
+def _measure_ways(places: Places, load: Load, count: int) -> Runs:
     runs: Runs = {name: [] for name in _NAMES}
     with _source(load) as source:
-        for _ in range(rounds):
+        for _ in rounds(count):
             for name, found in _round(places, replace(load, source=source)):
                 runs[name].append(found)
     assert len({found["rows"] for each in runs.values() for found in each}) == 1, "not all saw the same candles"
@@ -135,8 +139,8 @@ def _report_ways(load: Load, runs: Runs) -> None:
 def _goals(runs: Runs) -> list[str]:
     def times(name: str, *of: str, value: Callable[[Run], float] = _speed) -> float:
         """Compare within each round, where the machine was the same for all."""
-        rounds = zip(runs[name], *(runs[each] for each in of), strict=True)
-        return median(value(found) / sum(map(value, others)) for found, *others in rounds)
+        together = zip(runs[name], *(runs[each] for each in of), strict=True)
+        return median(value(found) / sum(map(value, others)) for found, *others in together)
 
     fastest = max(("aiomoex", "apimoex", "postgresql", "sqlite"), key=lambda name: _rate(runs[name]))
     return [
@@ -149,12 +153,12 @@ def _goals(runs: Runs) -> list[str]:
     ]
 
 
-def _measure_latency(places: Places, rounds: int) -> Mapping[tuple[str, int], list[Run]]:
+def _measure_latency(places: Places, count: int) -> Mapping[tuple[str, int], list[Run]]:
     """Load as many securities a request at once, so that all of them have as much to wait for."""
     runs: dict[tuple[str, int], list[Run]] = {}
     load = Load(0, 18, 0, "")
     with _source(replace(load, securities=1, at_once=1)) as quick, _source(load, LATENCY) as source:
-        for _ in range(rounds):
+        for _ in rounds(count):
             for at_once in AT_ONCE:
                 here = Load(2 * at_once, load.days, at_once, source, quick)
                 for kind in ("postgresql", "sqlite"):
@@ -165,8 +169,8 @@ def _measure_latency(places: Places, rounds: int) -> Mapping[tuple[str, int], li
 
 def _report_latency(runs: Mapping[tuple[str, int], list[Run]]) -> None:
     def kept(kind: str, at_once: int) -> float:
-        rounds = zip(runs[kind, at_once], runs[kind, 1], strict=True)
-        return median(_speed(found) / (at_once * _speed(alone)) for found, alone in rounds)
+        together = zip(runs[kind, at_once], runs[kind, 1], strict=True)
+        return median(_speed(found) / (at_once * _speed(alone)) for found, alone in together)
 
     names = {"postgresql": "**ours into PostgreSQL**", "sqlite": "**ours into SQLite**", "aiomoex": _NAMES["aiomoex"]}
     rows = [
@@ -191,13 +195,21 @@ def _report_latency(runs: Mapping[tuple[str, int], list[Run]]) -> None:
     publish("latency", title, columns, rows, _notes(goals, runs["aiomoex", 1]))
 
 
-def _measure_memory(places: Places, load: Load, rows: int) -> tuple[Run, Run, Run]:
-    """Load so many candles, and a fifth of them; then look how long the event loop is held, over the usual load."""
+def _measure_memory(places: Places, load: Load, rows: int) -> tuple[Run, Run]:
+    """Load so many candles, and a fifth of them."""
     days = round(rows / load.securities / _ROWS_A_DAY)
     with _source(replace(load, days=days)) as source:
         loads = [replace(load, days=days // _FIFTH, source=source), replace(load, days=days, source=source)]
         fifth, whole = (run("stored", places.empty("postgresql", each)) for each in loads)
-        return fifth, whole, run("watched", places.empty("postgresql", replace(load, source=source)))
+        return fifth, whole
+
+
+def _look_inside(places: Places, load: Load) -> tuple[Run, Mapping[str, Run]]:
+    """Look how long the event loop is held, and where the CPU goes; both take time of their own."""
+    with _source(load) as source:
+        here = replace(load, source=source)
+        watched = run("watched", places.empty("postgresql", here))
+        return watched, {kind: run("profiled", places.empty(kind, here)) for kind in ("postgresql", "sqlite")}
 
 
 def _report_memory(fifth: Run, whole: Run, watched: Run) -> None:
@@ -216,6 +228,12 @@ def _report_memory(fifth: Run, whole: Run, watched: Run) -> None:
     publish("memory", "Memory and the event loop", ("what", "measured"), rows, _notes(goals, [whole]))
 
 
+def _report_profiles(profiles: Mapping[str, Run]) -> None:
+    rows = [[part, *(f"{found[part]:.0%}" for found in profiles.values())] for part in (*PARTS, REST)]
+    title = "Where the CPU of the process goes"
+    publish("profile", title, ("for", "into PostgreSQL", "into SQLite"), rows, f"By cProfile; {versions()}")
+
+
 def _speed(found: Run) -> float:
     return found["rows"] / found["seconds"]
 
@@ -232,9 +250,9 @@ def _per_million(each: Sequence[Run], what: str) -> str:
     return f"{median(found[what] / found['rows'] for found in each) * _MILLION:.2f}"
 
 
-def _notes(goals: Sequence[str], rounds: Sequence[object]) -> str:
+def _notes(goals: Sequence[str], runs: Sequence[object]) -> str:
     packages = versions("aiomoex", "apimoex", "aiohttp", "asyncpg", "aiosqlite")
-    return "\n".join([*goals, "", f"Rounds: {len(rounds)}, medians; {packages}"])
+    return "\n".join([*goals, "", f"Rounds: {len(runs)}, medians; {packages}"])
 
 
 if __name__ == "__main__":

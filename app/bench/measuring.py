@@ -8,11 +8,10 @@ import asyncio
 import json
 import os
 import platform
-import resource
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -21,6 +20,7 @@ from typing import Any
 
 import asyncpg
 from rich.console import Console
+from rich.progress import track
 from rich.table import Table
 
 PAGE = Path("docs/performance.md")
@@ -46,9 +46,15 @@ class Watch:
         self._cpu, self._start = time.process_time(), time.perf_counter()
 
     def stop(self) -> Cost:
-        """Return what was used since this was made; the peak is the process's own, since it began."""
+        """Return what was used since this was made; the peak is the program's own, since it began."""
         seconds, cpu = time.perf_counter() - self._start, time.process_time() - self._cpu
-        return Cost(seconds, cpu, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+        return Cost(seconds, cpu, _peak())
+
+
+def _peak() -> float:
+    """Return the most memory in megabytes that this program held; `getrusage` counts that of its parent, too."""
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return int(status["VmHWM"].split()[0]) / 1024
 
 
 def server_cpu(pid: int) -> float:
@@ -105,6 +111,12 @@ def create_database(postgresql: str, name: str) -> None:
             await connection.execute(f"CREATE DATABASE {name}")
 
     asyncio.run(create())
+
+
+def rounds(count: int) -> Iterable[int]:
+    """Count rounds, and show at a terminal how many are done."""
+    console = Console(stderr=True)
+    return track(range(count), "rounds", console=console, disable=not console.is_terminal)
 
 
 def publish(name: str, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], notes: str) -> None:

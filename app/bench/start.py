@@ -21,7 +21,7 @@ from tempfile import TemporaryDirectory
 
 from redis import Redis
 
-from app.bench.measuring import goal, publish, ratio, server, server_cpu, versions
+from app.bench.measuring import goal, publish, ratio, rounds, server, server_cpu, versions
 from app.simulator import servers
 
 CANDLES = ("-m", "app.io.cli")
@@ -57,7 +57,7 @@ def main() -> None:
         ways["candles serve, until it answers"] = partial(_served, environment)
         ways["candles worker, until it waits for tasks"] = partial(_working, environment, redis)
         runs: dict[str, list[Started]] = {name: [] for name in ways}
-        for _ in range(options.rounds):
+        for _ in rounds(options.rounds):
             for name, way in ways.items():
                 runs[name].append(way())
     _report(runs)
@@ -130,8 +130,8 @@ def _report(runs: Mapping[str, list[Started]]) -> None:
         goal("CPU of candles --help, x the interpreter's", cpu["candles --help"] / bare, most=15),
         goal("seconds until a worker is ready", seconds["candles worker, until it waits for tasks"], most=1),
     ]
-    rounds = len(runs["candles --help"])
-    notes = "\n".join([*goals, "", f"Medians of {rounds} rounds; {versions('typer', 'sqlalchemy', 'fastapi')}"])
+    count = len(runs["candles --help"])
+    notes = "\n".join([*goals, "", f"Medians of {count} rounds; {versions('typer', 'sqlalchemy', 'fastapi')}"])
     publish("start", "Starting up", ("what", "seconds", "CPU ms", "x the interpreter"), rows, notes)
 
 

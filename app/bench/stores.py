@@ -5,7 +5,7 @@ import sqlite3
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, closing, contextmanager, suppress
+from contextlib import AbstractContextManager, asynccontextmanager, closing, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass
 from io import BytesIO
 from pathlib import Path
@@ -34,7 +34,7 @@ def settings(load: Load, source: str) -> Settings:
     """Configure the service as a user does who may ask as often as he likes."""
     return Settings(
         database_url=load.database, iss_url=source, source_name="benchmark", clock="source", iss_rate=None,
-        iss_concurrency=load.at_once, load_workers=load.at_once, redis_url=None, log_level="WARNING",
+        iss_concurrency=load.at_once, redis_url=None, log_level="WARNING",
     )  # fmt: skip
 
 
@@ -49,7 +49,6 @@ def program(load: Load, *arguments: str, redis_url: str = "off") -> list[str]:
         "CLOCK": chosen.clock,
         "ISS_RATE": "off",
         "ISS_CONCURRENCY": chosen.iss_concurrency,
-        "LOAD_WORKERS": chosen.load_workers,
         "LOG_LEVEL": "ERROR",
         "PYTHONPATH": Path.cwd(),
     }
@@ -68,11 +67,11 @@ async def decoded(load: Load) -> Measured:
     return await of_each_page(load, packed)
 
 
-async def stored(load: Load) -> Measured:
-    """Load candles into an empty store."""
+async def stored(load: Load, beside: AbstractContextManager[object] | None = None) -> Measured:
+    """Load candles into an empty store, while something else looks on."""
     await follow(load)
     async with bootstrap(settings(load, load.source)) as service:
-        with _measuring(load) as found:
+        with beside or nullcontext(), _measuring(load) as found:
             outcome = await update_candles(service.storage, service.loader, service.clock)
         return found | {"rows": await _checked(service, outcome)}
 

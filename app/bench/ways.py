@@ -13,6 +13,7 @@ from app.bench.measuring import child
 _MODULES = {
     "app.bench.downloads": ("raw", "http", "with_aiomoex", "with_apimoex"),
     "app.bench.stores": ("decoded", "stored", "again", "watched", "copied", "executed"),
+    "app.bench.profiles": ("profiled",),
 }
 
 

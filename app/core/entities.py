@@ -54,18 +54,18 @@ class Timeframe(StrEnum):
 
     def floor(self, moment: Timestamp) -> Timestamp:
         """Return the beginning of the bar that holds the moment."""
+        if seconds := _SECONDS.get(self):  # Moscow was always whole hours from UTC since the exchange opened
+            unix = moment.unix
+            return Timestamp.from_unix(unix - unix % seconds)
         wall = moment.moscow
         if hours := _WALL_HOURS.get(self):
             return _at_hour(wall, wall.hour // hours * hours)
-        if step := self.step:
-            offset = wall.utcoffset() or timedelta()
-            seconds = int(step.total_seconds())
-            local = moment.unix + int(offset.total_seconds())
-            return Timestamp.from_unix(moment.unix - local % seconds)
         return Timestamp.midnight(self._first_day(wall.date()))
 
     def ceil(self, moment: Timestamp) -> Timestamp:
         """Return the moment if a bar begins there, else the beginning of the next bar."""
+        if (seconds := _SECONDS.get(self)) and not moment.microseconds % (seconds * 1_000_000):
+            return moment
         floor = self.floor(moment)
         return floor if floor == moment else self.after(floor)
 
@@ -133,6 +133,7 @@ _STEPS = {
     Timeframe.M30: timedelta(minutes=30),
     Timeframe.H1: timedelta(hours=1),
 }
+_SECONDS = {timeframe: step // timedelta(seconds=1) for timeframe, step in _STEPS.items()}
 _WALL_HOURS = {Timeframe.H2: 2, Timeframe.H4: 4}  # the clocks were changed inside such bars until 2014
 _LONGER_THAN = {  # from the first day of a bar, so many days later lies in the next bar
     Timeframe.D1: timedelta(days=1),

@@ -6,7 +6,7 @@ CandleServiceError
 │   ├── SecurityNotFoundError     the exchange, or the store, does not know this security
 │   ├── BoardNotFoundError        the exchange, or the store, does not know this board
 │   └── SeriesNotFoundError       nobody follows this series
-├── SeriesChangedError        covered candles changed while they were read page by page: read again
+├── SeriesChangedError        candles changed between two reads of one answer: read again
 ├── SourceError               the exchange failed us
 │   ├── SourceUnavailableError    it did not answer, or asked for patience: tried again, may pass
 │   │   └── SourcePausedError         after that we leave it alone for a while, and did not ask at all
@@ -52,7 +52,7 @@ class SeriesNotFoundError(NotFoundError):
 
 
 class SeriesChangedError(CandleServiceError):
-    """Covered candles changed while they were read page by page: what was read is of two histories."""
+    """Candles changed between two reads of one answer: what was read is of two histories. Read again."""
 
 
 class SourceError(CandleServiceError):

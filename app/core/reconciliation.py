@@ -121,6 +121,8 @@ def _compare(
     Piece by piece, so that only those that are not the same bit for bit are looked at row by row.
     """
     none = stored[:0]
+    if not stored and not is_stale and 0 not in batch.candles.finals:
+        return batch.candles, none, none, none
     pieces = [(batch.candles[:0], none, none, stored)] if not batch.candles else []
     for old, given in _pieces(stored, batch.candles):
         if old.is_same(given):

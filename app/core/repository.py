@@ -218,6 +218,21 @@ class SeriesView:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What tells why something of a series is missing.
+
+    `days`: what the exchange told of the days around it. `refused`: where rows failed their checks. `newest`: the
+    beginning of the newest candle in the last gap, None without one. `goes_on`: a span begins behind that gap.
+    """
+
+    card: SecurityCard
+    days: Sequence[CalendarDay]
+    refused: Sequence[Timestamp]
+    newest: Timestamp | None
+    goes_on: bool
+
+
 class IStorage(Protocol):
     """The store. Any failure of it is raised as StorageError."""
 
@@ -242,6 +257,9 @@ class IStorage(Protocol):
         At most `limit` of them, the oldest or the newest; the page is ascending either way.
         """
 
+    async def circumstances(self, series: Series, missing: Sequence[Period], /) -> Circumstances:
+        """Read what tells why these periods of a stored series are missing, as `read_circumstances` does."""
+
     async def check(self, source: str, /) -> None:
         """Return if the store answers, has the tables of this program and was filled by this source or none.
 
@@ -264,6 +282,31 @@ async def read_cards(uow: IUnitOfWork, wanted: Collection[Security]) -> Mapping[
 
 _CALENDAR_MARGIN = timedelta(days=60)
 """Closed time that holds an end of the period is looked at whole."""
+
+
+_END = Timestamp.midnight(date(9999, 1, 1))
+
+
+def days_around(missing: Sequence[Period]) -> tuple[date, date]:
+    """Return the first and the last day of the calendar that may tell something of gaps, both included."""
+    first, last = missing[0].time_from.moscow.date(), missing[-1].time_till.moscow.date()
+    return first - _CALENDAR_MARGIN, last + _CALENDAR_MARGIN
+
+
+async def read_circumstances(uow: IUnitOfWork, series: Series, missing: Sequence[Period]) -> Circumstances:
+    """Read what tells why periods of a series are missing: at least one, in normal form."""
+    card, last = await uow.securities.get(series.security), missing[-1]
+    days = uow.calendar.filter_by_engine(card.engine).filter_by_days(*days_around(missing))
+    inside = uow.candles.filter_by_series(series).filter_by_timestamp_gte(last.time_from)
+    newest = await inside.filter_by_timestamp_lt(last.time_till).newest_first()[:1].page(series)
+    behind = uow.spans.filter_by_series(series).filter_touching(Period(last.time_till, _END))
+    return Circumstances(
+        card,
+        [day async for day in days],
+        [row.begin async for row in uow.quarantine.filter_by_series(series)],
+        newest[-1].timestamp if newest else None,
+        await behind[:1].count() > 0,
+    )
 
 
 async def read_calendar(uow: IUnitOfWork, engine: str, first: date, last: date) -> TradingCalendar:

@@ -5,12 +5,11 @@ have the value the exchange showed when it was last read, and after the machine 
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 from itertools import count
-from typing import Never
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -22,7 +21,7 @@ from app.core.entities import Candle, CandleSpan, Security, SecurityCard, Series
 from app.core.errors import SourceBadAnswerError
 from app.core.market_data import SourcePage, Wish
 from app.core.pages import CandlePage
-from app.core.repository import IStorage, IUnitOfWork
+from app.core.repository import Circumstances, IStorage, IUnitOfWork, SeriesView
 from app.core.spans import Period, gaps, merge
 from app.market_data_loader import MarketDataLoader
 from app.repository.memory import MemoryStorage
@@ -129,10 +128,16 @@ class DyingStorage:
     def read(self):  # type: ignore[no-untyped-def]  # noqa: ANN201  # handed through as it is
         return self._storage.read()
 
-    async def view(self, *_: object, **__: object) -> Never:
-        raise NotImplementedError
+    async def view(self, series: Series, period: Period, /) -> SeriesView:
+        return await self._storage.view(series, period)
 
-    view_candles = view
+    async def view_candles(
+        self, series: Series, period: Period, window: Period, /, *, limit: int, newest_first: bool = False
+    ) -> tuple[SeriesView, CandlePage]:
+        return await self._storage.view_candles(series, period, window, limit=limit, newest_first=newest_first)
+
+    async def circumstances(self, series: Series, missing: Sequence[Period], /) -> Circumstances:
+        return await self._storage.circumstances(series, missing)
 
     async def check(self, source: str, /) -> None: ...
     async def close(self) -> None: ...

@@ -14,7 +14,7 @@ from app.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 TARGETS = ["help", "setup", "check", "fix", "test", "soak", "bench", "demo", "run", "migrate", "lock"]
-LOCKS = ("requirements.txt", "requirements-dev.txt")
+LOCKS = ("requirements.txt", "requirements-arrow.txt", "requirements-dev.txt")
 REGISTRIES = [
     ".".join(parts)  # in pieces, or this file would be the first to be found
     for parts in (("pypi", "org"), ("pythonhosted", "org"), ("npmjs", "org"), ("docker", "io"), ("ghcr", "io"))
@@ -99,13 +99,21 @@ def test_a_lock_pins_by_hash_and_names_no_address(lock: str) -> None:
     assert [pin for pin in pins if not re.match(r"[\w.\-]+(\[[\w,\-]+\])?==\S+ .*--hash=sha256:", pin)] == []
 
 
-@pytest.mark.parametrize(("lock", "extras"), [(LOCKS[0], ()), (LOCKS[1], ("dev",))])
+@pytest.mark.parametrize(("lock", "extras"), [(LOCKS[0], ()), (LOCKS[1], ("arrow",)), (LOCKS[2], ("arrow", "dev"))])
 def test_a_lock_holds_what_the_project_asks_for(lock: str, extras: tuple[str, ...]) -> None:
     project = tomllib.loads(text("pyproject.toml"))["project"]
     asked = project["dependencies"] + [one for extra in extras for one in project["optional-dependencies"][extra]]
     pinned = set(re.findall(r"^([\w.\-]+)==", text(lock), re.MULTILINE))
 
     assert {re.split(r"[^\w.\-]", one)[0] for one in asked} <= pinned
+
+
+def test_the_image_holds_a_pinned_set_that_is_let_in() -> None:
+    installed = set(re.findall(r"--requirement (\S+)", text("Dockerfile")))
+
+    assert installed == {LOCKS[1]}
+    assert f"!{LOCKS[1]}" in text(".dockerignore").splitlines()
+    assert f"COPY {LOCKS[1]} ./" in text("Dockerfile").splitlines()
 
 
 def test_no_file_names_a_registry() -> None:

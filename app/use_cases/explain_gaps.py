@@ -9,7 +9,7 @@ from app.core.batches import SETTLE, SILENCE
 from app.core.calendar import TradingCalendar
 from app.core.date_time import Timestamp
 from app.core.entities import SecurityCard, SeriesState, Timeframe
-from app.core.repository import IUnitOfWork, read_calendar
+from app.core.repository import Circumstances, IUnitOfWork, read_circumstances
 from app.core.spans import Period, gaps, merge, subtract
 
 _BEGINNING, _END = Timestamp.midnight(date(1990, 1, 1)), Timestamp.midnight(date(9999, 1, 1))
@@ -54,11 +54,14 @@ async def coverage_gaps(uow: IUnitOfWork, state: SeriesState, period: Period) ->
     missing = gaps([Period(span.time_from, span.time_till) async for span in touching], period)
     if not missing:
         return []
-    card = await uow.securities.get(state.series.security)
-    days = (moment.moscow.date() for moment in (missing[0].time_from, missing[-1].time_till))
-    calendar = await read_calendar(uow, card.engine, *days)
-    outside = list(_outside(state, card))
-    asked = [*_asked(state), await _refused(uow, state), *await _unsettled(uow, state, missing[-1])]
+    return explained(state, missing, await read_circumstances(uow, state.series, missing))
+
+
+def explained(state: SeriesState, missing: Sequence[Period], found: Circumstances) -> list[Gap]:
+    """Say why each of these periods is missing: at least one, in normal form."""
+    calendar = TradingCalendar.of(found.card.engine, found.days)
+    outside = list(_outside(state, found.card))
+    asked = [*_asked(state), _refused(state, found.refused), *_unsettled(state, missing[-1], found)]
     return [gap for part in missing for gap in _explained(part, [*outside, _closed(part, state, calendar), *asked])]
 
 
@@ -112,23 +115,20 @@ def _asked(state: SeriesState) -> Iterator[_Known]:
         yield _Known(GapReason.IN_PROGRESS, [Period(state.watermark, _END)])
 
 
-async def _refused(uow: IUnitOfWork, state: SeriesState) -> _Known:
+def _refused(state: SeriesState, begins: Sequence[Timestamp]) -> _Known:
     """Tell the slots whose rows failed their checks."""
-    rows = uow.quarantine.filter_by_series(state.series)
-    slots = [Period(row.begin, state.series.timeframe.after(row.begin)) async for row in rows]
+    slots = [Period(begin, state.series.timeframe.after(begin)) for begin in begins]
     return _Known(GapReason.SOURCE_ERROR, slots)
 
 
-async def _unsettled(uow: IUnitOfWork, state: SeriesState, last: Period) -> Sequence[_Known]:
+def _unsettled(state: SeriesState, last: Period, found: Circumstances) -> Sequence[_Known]:
     """Tell of the end of what was answered: its newest bar still forms, and behind it nothing came yet."""
     watermark = state.watermark
     if watermark is None or last.time_from < state.series.timeframe.floor(watermark - SETTLE - SILENCE):
         return []
-    if await uow.spans.filter_by_series(state.series).filter_touching(Period(last.time_till, _END))[:1].count():
+    if found.goes_on:
         return []
-    inside = uow.candles.filter_by_series(state.series).filter_by_timestamp_gte(last.time_from)
-    page = await inside.filter_by_timestamp_lt(last.time_till).newest_first()[:1].page(state.series)
-    formed = state.series.timeframe.after(page[-1].timestamp) if page else last.time_from
+    formed = last.time_from if found.newest is None else state.series.timeframe.after(found.newest)
     return [
         _Known(GapReason.IN_PROGRESS, [Period(last.time_from, formed)]),
         _Known(GapReason.NO_TRADES, [Period(formed, watermark)]),

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -14,8 +13,9 @@ from app.core.pages import CandlePage
 from app.core.repository import IStorage, IUnitOfWork
 from app.core.resampling import Rollup
 from app.core.spans import Period
-from app.use_cases.get_candles import Coverage, first_covered, get_coverage, state_of
-from app.use_cases.roll_up_candles import key_pages
+from app.core.staleness import shown_parts
+from app.use_cases.get_candles import Coverage, first_covered, state_of
+from app.use_cases.look_at_candles import look_at_candles
 
 PAGE_ROWS = 20_000
 """Stored candles held at a time."""
@@ -46,7 +46,8 @@ async def export_candles(storage: IStorage, series: Series, period: Period) -> C
     async with storage.read() as uow:
         history = (await state_of(uow, series)).history_version
         covered = await _covered(uow, series) if series.timeframe.is_derived else ()
-    coverage = await get_coverage(storage, series, period)
+    look = await look_at_candles(storage, series, period.time_from, period.time_till, is_open=False)
+    coverage = look.coverage
     pages = _stored(storage, base, coverage.period, history)
     if series.timeframe.is_derived:
         pages = _derived(pages, Rollup(series, covered))
@@ -84,10 +85,14 @@ async def _stored(storage: IStorage, series: Series, window: Period, history: in
 async def _next(storage: IStorage, series: Series, window: Period, history: int) -> CandlePage | None:
     """Read the first page of what is left; None at the end."""
     async with storage.read() as uow:
-        if (await uow.series.get(series)).history_version != history:
+        state = await uow.series.get(series)
+        if state.history_version != history:
             raise SeriesChangedError(f"covered candles of {series} changed while they were read: ask again")
-        async with aclosing(key_pages(uow, series, window, page_rows=PAGE_ROWS)) as pages:
-            return await anext(pages, None)
+        for part, candles in await shown_parts(uow, state, window):
+            inside = candles.filter_by_timestamp_gte(part.time_from).filter_by_timestamp_lt(part.time_till)
+            if page := await inside[:PAGE_ROWS].page(series):
+                return page
+    return None
 
 
 async def _derived(minutes: AsyncIterator[CandlePage], rollup: Rollup) -> AsyncIterator[CandlePage]:

@@ -78,13 +78,6 @@ async def get_candles(
     return CandleAnswer(coverage.period, coverage.gaps, coverage.version, page, has_more)
 
 
-async def get_coverage(storage: IStorage, series: Series, period: Period) -> Coverage:
-    """Say what `get_candles` would of the completeness of a period, without reading its candles. Raises the same."""
-    whole = aligned(series.timeframe, period.time_from, period.time_till)
-    async with storage.read() as uow:
-        return await _coverage(uow, await state_of(uow, series), series, whole)
-
-
 async def first_covered(storage: IStorage, series: Series) -> Timestamp:
     """Return where what is stored or followed of a series begins: the default beginning of an answer."""
     async with storage.read() as uow:

@@ -1,26 +1,23 @@
-"""Answer candles of covered periods in as few questions as can be: one look, and one read of what is not at hand.
+"""Answer candles in as few questions as can be: one look, one more for gaps, and one read of what is not at hand.
 
-Each is a snapshot of its own. What a look says of a covered period and what is read later belong together as long as
-`history_version` stayed (I16), and a read says whether it did.
+Each is a snapshot of its own. What a look says and what is read later belong together as long as the series did not
+change between them: of a covered period its `history_version`, of any other its `version` (I16). A read says so.
 """
 
 from dataclasses import dataclass
 
 from app.core.date_time import Timestamp
 from app.core.entities import Series
-from app.core.errors import CandleServiceError, SeriesNotFoundError
+from app.core.errors import SeriesChangedError, SeriesNotFoundError
 from app.core.pages import CandlePage
 from app.core.repository import IStorage, SeriesView
 from app.core.resampling import roll_up
-from app.core.spans import Period
-from app.use_cases.get_candles import Coverage, aligned, get_coverage, unknown
+from app.core.spans import Period, gaps
+from app.use_cases.explain_gaps import explained, widened
+from app.use_cases.get_candles import Coverage, aligned, unknown
 
 _ALL = 2**31 - 1
 _BEGINNING = Timestamp.from_unix(0)
-
-
-class HistoryChangedError(CandleServiceError):
-    """What was looked at was corrected, or lost its coverage, before it was read: look again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +37,10 @@ class Look:
 async def look_at_candles(
     storage: IStorage, series: Series, time_from: Timestamp | None, time_till: Timestamp, *, is_open: bool
 ) -> Look:
-    """Say what `get_coverage` would of `[time_from, time_till)`.
+    """Say what `get_candles` would of the completeness of `[time_from, time_till)`.
 
     Without `time_from` it begins where what is stored or followed begins, if that is before its end. With `is_open`
-    the end is no wish but a default, which gives way to a later beginning. Raises what `get_coverage` does.
+    the end is no wish but a default, which gives way to a later beginning. Raises what `get_candles` does.
     """
     timeframe = series.timeframe
     if is_open and time_from is not None:
@@ -54,30 +51,72 @@ async def look_at_candles(
         begins = [moment for moment in (view.state.followed_from, view.begin) if moment is not None]
         first = min(begins)
         asked = aligned(timeframe, *((first, max(first, time_till)) if is_open else (min(first, time_till), time_till)))
-    if view.is_covered(asked):
-        return Look(series, view, Coverage(asked, (), view.state.history_version))
-    return Look(series, view, await get_coverage(storage, series, asked))
+    return Look(series, view, await _coverage(storage, series, view, asked))
 
 
 async def read_covered(
     storage: IStorage, look: Look, window: Period, *, limit: int = _ALL, newest_first: bool = False
 ) -> CandlePage:
-    """Return the candles that begin in a window of what was covered; HistoryChangedError if they are not those.
+    """Return the candles that begin in a window of what was covered; SeriesChangedError if they are not those.
 
     Of a derived series the window holds whole bars, and no limit is given.
     """
     base = look.view.state.series
     view, page = await storage.view_candles(base, window, window, limit=limit, newest_first=newest_first)
     if view.state.history_version != look.view.state.history_version or not view.is_covered(window):
-        raise HistoryChangedError(f"{base} was changed between two reads")
+        raise SeriesChangedError(f"{base} was changed between two reads")
     return roll_up(page, look.series.timeframe, view.covered) if look.series.timeframe.is_derived else page
+
+
+async def read_shown(
+    storage: IStorage, look: Look, window: Period, *, limit: int, newest_first: bool
+) -> CandlePage | None:
+    """Return what there is of a window, covered or not; SeriesChangedError if the series changed since.
+
+    None where that takes more than one read: of derived bars, and of a series that is read again since a split.
+    """
+    if look.series.timeframe.is_derived or look.view.state.stale_before is not None:
+        return None
+    period = look.coverage.period
+    view, page = await storage.view_candles(look.series, period, window, limit=limit, newest_first=newest_first)
+    if view.state != look.view.state:
+        raise SeriesChangedError(f"{look.series} was changed between two reads")
+    return page
+
+
+async def read_at_once(
+    storage: IStorage, series: Series, period: Period, window: Period, *, limit: int, newest_first: bool
+) -> tuple[Look, CandlePage] | None:
+    """Look at an aligned period and read the candles of a window in it at the same time; None if it is not covered.
+
+    For series that are stored as they are. Raises SeriesNotFoundError as `look_at_candles` does.
+    """
+    try:
+        view, page = await storage.view_candles(series, period, window, limit=limit, newest_first=newest_first)
+    except SeriesNotFoundError as error:
+        raise unknown(series) from error
+    if not _known(series, view).is_covered(period):
+        return None
+    return Look(series, view, Coverage(period, [], view.state.history_version)), page
+
+
+async def _coverage(storage: IStorage, series: Series, view: SeriesView, period: Period) -> Coverage:
+    missing = gaps(view.covered, period)
+    if not missing:
+        return Coverage(period, [], view.state.history_version)
+    found = explained(view.state, missing, await storage.circumstances(view.state.series, missing))
+    found = widened(found, series.timeframe) if series.timeframe.is_derived else found
+    return Coverage(period, found, view.state.version)
 
 
 async def _view(storage: IStorage, series: Series, period: Period) -> SeriesView:
     try:
-        view = await storage.view(Series(series.security, series.timeframe.base), period)
+        return _known(series, await storage.view(Series(series.security, series.timeframe.base), period))
     except SeriesNotFoundError as error:
         raise unknown(series) from error
+
+
+def _known(series: Series, view: SeriesView) -> SeriesView:
     if view.state.followed_from is None and view.begin is None:
         raise unknown(series)
     return view

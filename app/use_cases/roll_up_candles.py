@@ -1,6 +1,6 @@
 """Read minutes by pages of their key, rolled up into longer bars, in flat memory."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import timedelta
 
 from app.core.date_time import Timestamp
@@ -55,7 +55,7 @@ async def rolled_pages(
 
 async def key_pages(
     uow: IUnitOfWork, series: Series, window: Period, *, newest_first: bool = False, page_rows: int = PAGE_ROWS
-) -> AsyncGenerator[CandlePage]:
+) -> AsyncIterator[CandlePage]:
     """Read stored candles by pages of their key, the oldest page first or the newest; each is ascending, none empty.
 
     Candles with the prices of before a split are left out.

@@ -43,15 +43,13 @@ class Block:
         """Return how many candles begin before this moment."""
         return bisect_left(self.begins, begin)
 
-    def cut(self, first: int, last: int) -> bytes:
+    def cut(self, first: int, last: int) -> memoryview:
         """Return candles `[first, last)` of the ascending order, as they are written; at least one."""
         count = len(self.begins)
         if self.writing.is_descending:
             first, last = count - last, count - first
-        if (first, last) == (0, count):
-            return self.candles
         end = self.starts[last] - len(self.writing.layout.separator) if last < count else None
-        return self.candles[self.starts[first] : end]
+        return memoryview(self.candles)[self.starts[first] : end]
 
     @property
     def size(self) -> int:
@@ -81,6 +79,7 @@ class Blocks:
     def is_wanted(self, key: Key) -> bool:
         """Tell whether a block is here or was asked for before, and note that it was."""
         if key in self._blocks:
+            self._blocks.move_to_end(key)
             return True
         self._put(key, None)
         return False

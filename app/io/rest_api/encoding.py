@@ -63,11 +63,11 @@ class Layout:
         borders = self._border.finditer(candles)
         return array("I", [0, *(border.end() for border in borders)] if candles else ())
 
-    def whole(self, parts: Sequence[bytes]) -> list[bytes]:
+    def whole(self, parts: Sequence[bytes | memoryview]) -> list[bytes | memoryview]:
         """Return the pieces, to be joined, of candles that were written in parts, none of which is empty."""
         if not parts:
             return [self.empty]
-        pieces = [self.separator] * (2 * len(parts) + 1)
+        pieces: list[bytes | memoryview] = [self.separator] * (2 * len(parts) + 1)
         pieces[0], pieces[1::2], pieces[-1] = self.head, parts, self.tail
         return pieces
 

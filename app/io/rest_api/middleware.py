@@ -6,7 +6,7 @@ import uuid
 from urllib.parse import quote
 
 import structlog
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -16,6 +16,7 @@ REQUEST_ID = "X-Request-ID"
 MAX_BODY = 64 * 1024
 """Bytes; the largest body anyone has a reason to send is a hundredth of it."""
 
+_REQUEST_ID_HEADER = REQUEST_ID.lower().encode()
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -35,7 +36,8 @@ class RequestContext:
         scope.setdefault("state", {})["request_id"] = request_id
         answer = _Answer(send, request_id)
         begun = time.perf_counter()
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
+        bound = structlog.contextvars.bind_contextvars(request_id=request_id)
+        try:
             try:
                 await self._app(scope, receive, answer)
             except Exception:
@@ -51,6 +53,8 @@ class RequestContext:
                     status=answer.status,
                     ms=round((time.perf_counter() - begun) * 1000, 1),
                 )
+        finally:
+            structlog.contextvars.reset_contextvars(**bound)
 
 
 class _Answer:
@@ -64,7 +68,7 @@ class _Answer:
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            MutableHeaders(scope=message)[REQUEST_ID] = self._request_id
+            message["headers"] = [*message["headers"], (_REQUEST_ID_HEADER, self._request_id.encode())]
         await self._send(message)
 
 

@@ -18,6 +18,9 @@ class Form(StrEnum):
 
 _LAYOUTS = {Form.OBJECTS: encoding.objects, Form.COLUMNS: encoding.rows, Form.CSV: encoding.csv}
 
+_PART = 256
+"""Candles."""
+
 
 @dataclass(frozen=True, slots=True)
 class Writing:
@@ -38,4 +41,10 @@ class Writing:
 
     def candles(self, page: CandlePage) -> bytes:
         """Write an ascending page in this order, without anything around."""
-        return self.layout.candles(page[::-1] if self.is_descending else page, self.zone)
+        return self.layout.separator.join(self.parts(page))
+
+    def parts(self, page: CandlePage) -> list[bytes]:
+        """Write the same in parts, none of them empty: what fits into a processor's cache is written quicker."""
+        ordered = page[::-1] if self.is_descending else page
+        starts = range(0, len(page), _PART)
+        return [self.layout.candles(ordered[start : start + _PART], self.zone) for start in starts]

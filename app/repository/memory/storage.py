@@ -1,7 +1,7 @@
 """The store in memory: the tables as they were left last, and one writer at a time."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Self
@@ -9,7 +9,7 @@ from typing import Self
 from app.core.entities import Series
 from app.core.errors import StorageBusyError
 from app.core.pages import CandlePage
-from app.core.repository import SeriesView
+from app.core.repository import Circumstances, SeriesView, read_circumstances
 from app.core.spans import Period
 from app.repository import refusals
 from app.repository.memory.candles import MemoryCandleRepository
@@ -120,6 +120,10 @@ class MemoryStorage:
             subset = inside.filter_by_timestamp_lt(window.time_till)
             page = await (subset.newest_first() if newest_first else subset)[:limit].page(series)
             return await _view(uow, series, period), page
+
+    async def circumstances(self, series: Series, missing: Sequence[Period], /) -> Circumstances:
+        async with self.read() as uow:
+            return await read_circumstances(uow, series, missing)
 
     async def check(self, source: str, /) -> None:
         if self._tables.source not in (None, source):

@@ -78,7 +78,8 @@ class SqlCandleRepository(SqlSeriesCollection[Candle]):
         prices = [_CANDLE.c[name] for name in _PRICES]
         if self._transaction.is_postgresql:
             query = self._literal(candles.with_only_columns(_CANDLE.c.is_final, _CANDLE.c.begin, *prices))
-            return columns.unpack(series, await self._transaction.copy_out(f"({query})"))
+            values = await self._transaction.values(f"SELECT {columns.AGGREGATED} FROM ({query}) AS candle")  # noqa: S608
+            return columns.join(series, values)
         seconds = type_coerce(_CANDLE.c.begin, BigInteger) // 1_000_000
         query = self._literal(candles.with_only_columns(seconds, *prices, _CANDLE.c.is_final))
         return CandlePage.from_rows(series, await self._transaction.tuples(query))

@@ -1,8 +1,8 @@
-"""Columns of candles to and from PostgreSQL's binary COPY, without an object or a call per row.
+"""Columns of candles to PostgreSQL's binary COPY, and back from one value a column: no object and no call per row.
 
-Every row has the same length, so byte k of a column's values sits at equal distances: eight strided copies move a
-column, at C speed. Layout: field count (2 bytes), then each field as length (4 bytes) and value, all big-endian;
-instants are microseconds since 2000-01-01.
+A row on its way in always has the same length, so byte k of a column's values sits at equal distances: eight strided
+copies move a column, at C speed. Layout: field count (2 bytes), then each field as length (4 bytes) and value, all
+big-endian; instants are microseconds since 2000-01-01.
 """
 
 import struct
@@ -28,19 +28,19 @@ _MICROSECONDS = 1_000_000
 _WRITTEN = struct.Struct(">h ii ih ib iq 12x 12x 12x 12x 12x 12x")
 _FINAL = 20  # where the values stand in a written row
 _WRITTEN_AT = (25, *range(37, 37 + 12 * 6, 12))
-_READ = struct.Struct(">h ib iq 12x 12x 12x 12x 12x 12x")
-_READ_FINAL = 6
-_READ_AT = (11, *range(23, 23 + 12 * 6, 12))
-
 
 READ = "is_final, begin, open, high, low, close, volume, value"
-"""What a page is made of, in the order of `AGGREGATED` and of the rows that `unpack` takes."""
+"""What a page is made of, in the order of `AGGREGATED`."""
 
 AGGREGATED = ", ".join(
-    f"string_agg({send}({name}), ''::bytea)"
-    for send, name in zip(("boolsend", "timestamptz_send", *["float8send"] * 6), READ.split(", "), strict=True)
+    f"string_agg({binary}, ''::bytea)"
+    for binary in (
+        "boolsend(is_final)",
+        "int8send(date_part('epoch', begin)::bigint)",
+        *(f"float8send({name})" for name in ("open", "high", "low", "close", "volume", "value")),
+    )
 )
-"""One value a column: the binary forms of its values, in the order of the rows."""
+"""One value a column: the binary forms of its values, in the order of the rows; begins are unix seconds."""
 
 
 def pack(page: CandlePage, series_id: int) -> Iterator[bytes]:
@@ -64,34 +64,14 @@ def _packed(page: CandlePage, series_id: int) -> bytes:
     return bytes(rows)
 
 
-def unpack(series: Series, copied: bytes) -> CandlePage:
-    """Read what `COPY (SELECT is_final, begin, open, high, low, close, volume, value ...)` answered."""
-    rows = memoryview(copied)[len(_SIGNATURE) : -len(_TRAILER)]
-    finals = bytes(rows[_READ_FINAL :: _READ.size])
-    begins = _fill(array("q"), rows, _READ_AT[0])
-    seconds = array("q", [begin // _MICROSECONDS + _EPOCH for begin in begins])
-    opens, highs, lows, closes, volumes, values = (_fill(array("d"), rows, at) for at in _READ_AT[1:])
-    return CandlePage(series, seconds, opens, highs, lows, closes, volumes, values, finals)
-
-
 def join(series: Series, values: Sequence[bytes | None]) -> CandlePage:
     """Read what `SELECT AGGREGATED` of rows in ascending order answered: a value a column, none where no row is."""
     finals, begins, *prices = (value or b"" for value in values)
-    seconds = array("q", [begin // _MICROSECONDS + _EPOCH for begin in _array("q", begins)])
-    return CandlePage.from_columns(series, seconds, [_array("d", column) for column in prices], finals)
+    return CandlePage.from_columns(series, _array("q", begins), [_array("d", column) for column in prices], finals)
 
 
 def _array(kind: str, big_endian: bytes) -> "array[Any]":
     column = array(kind, big_endian)
-    _swap(column)
-    return column
-
-
-def _fill(column: Column, rows: memoryview, at: int) -> Column:
-    values = bytearray(len(rows) // _READ.size * 8)
-    for byte in range(8):
-        values[byte::8] = rows[at + byte :: _READ.size]
-    column.frombytes(values)
     _swap(column)
     return column
 

@@ -93,7 +93,6 @@ async def postgresql_connection(url: URL) -> Any:  # noqa: ANN401  # asyncpg is 
         **{name: value for name, value in arguments.items() if name not in _OF_SQLALCHEMY},
         timeout=_CONNECT_SECONDS,
         command_timeout=_STATEMENT_SECONDS,
-        server_settings={"default_transaction_read_only": "on"},
     )
 
 

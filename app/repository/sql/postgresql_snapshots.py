@@ -9,14 +9,15 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Any
 
+from app.core.calendar import CalendarDay, DayReason
 from app.core.date_time import Timestamp
 from app.core.entities import Series
 from app.core.errors import StorageUnavailableError
-from app.core.repository import SeriesView
+from app.core.repository import Circumstances, SeriesView, days_around
 from app.core.spans import Period
 from app.repository.sql import columns
 from app.repository.sql.translation import OUTAGES, translating
-from app.repository.sql.views import STATE, Found, Looked, state_of
+from app.repository.sql.views import CARD, DAY, STATE, Found, Looked, card_of, state_of
 
 CONNECTIONS = 4
 """More would not make a process answer sooner."""
@@ -24,12 +25,12 @@ _VALUES = 13  # of a row before the columns of the page
 
 _FIRST_SPAN = "(SELECT time_from FROM candle_span WHERE series_id = s.id ORDER BY time_from LIMIT 1) AS begin"
 _TOUCHING = (
-    "SELECT array_agg(time_from ORDER BY time_from) AS froms, array_agg(time_till ORDER BY time_from) AS tills"
+    "SELECT array_agg(time_from ORDER BY time_from) AS begins, array_agg(time_till ORDER BY time_from) AS ends"
     " FROM candle_span WHERE series_id = s.id AND time_from <= {till} AND time_till >= {since}"
 )
 # These speak of our own names only; values are parameters.
 _VIEWS = (
-    f"SELECT asked.n - 1, {STATE}, {_FIRST_SPAN}, span.froms, span.tills"  # noqa: S608
+    f"SELECT asked.n - 1, {STATE}, {_FIRST_SPAN}, span.begins, span.ends"  # noqa: S608
     " FROM unnest($1::text[], $2::text[], $3::smallint[], $4::timestamptz[], $5::timestamptz[]) WITH ORDINALITY"
     " AS asked(ticker, board, timeframe, since, till, n)"
     " JOIN security c ON c.ticker = asked.ticker AND c.board = asked.board"
@@ -37,7 +38,7 @@ _VIEWS = (
     f" CROSS JOIN LATERAL ({_TOUCHING.format(since='asked.since', till='asked.till')}) AS span"
 )
 _CANDLES = (
-    f"SELECT {STATE}, {_FIRST_SPAN}, span.froms, span.tills, page.*"  # noqa: S608
+    f"SELECT {STATE}, {_FIRST_SPAN}, span.begins, span.ends, page.*"  # noqa: S608
     " FROM security c JOIN series s ON s.security_id = c.id AND s.timeframe = $3"
     f" CROSS JOIN LATERAL ({_TOUCHING.format(since='$4', till='$5')}) AS span"
     f" CROSS JOIN LATERAL (SELECT {columns.AGGREGATED} FROM (SELECT {columns.READ} FROM candle"
@@ -45,6 +46,14 @@ _CANDLES = (
     " AS candle) AS page WHERE c.ticker = $1 AND c.board = $2"
 )
 _OLDEST, _NEWEST = _CANDLES.format(order="ASC"), _CANDLES.format(order="DESC")
+_CIRCUMSTANCES = (
+    f"SELECT {CARD}, ARRAY(SELECT begin FROM quarantine WHERE series_id = s.id ORDER BY begin) AS refused,"  # noqa: S608
+    " (SELECT begin FROM candle WHERE series_id = s.id AND timeframe = $3 AND begin >= $4 AND begin < $5"
+    " ORDER BY begin DESC LIMIT 1) AS newest,"
+    " EXISTS (SELECT FROM candle_span WHERE series_id = s.id AND time_till >= $5) AS goes_on,"
+    f" ARRAY(SELECT ROW({', '.join(DAY)}) FROM calendar_day WHERE engine = c.engine AND day BETWEEN $6 AND $7) AS days"
+    " FROM security c JOIN series s ON s.security_id = c.id AND s.timeframe = $3 WHERE c.ticker = $1 AND c.board = $2"
+)
 
 
 class PostgresqlSnapshots:
@@ -98,6 +107,26 @@ class PostgresqlSnapshots:
             return _view(series, row[:_VALUES]), page[::-1] if newest_first else page
         return None
 
+    async def circumstances(self, series: Series, missing: Sequence[Period], /) -> Circumstances | None:
+        rows = await self._fetch(
+            _CIRCUMSTANCES,
+            series.security.ticker,
+            series.security.board,
+            series.timeframe.interval,
+            missing[-1].time_from.utc,
+            missing[-1].time_till.utc,
+            *days_around(missing),
+        )
+        for *card, refused, newest, goes_on, days in rows:
+            return Circumstances(
+                card_of(series, card),
+                [_day(day) for day in days],
+                [Timestamp(begin) for begin in refused],
+                None if newest is None else Timestamp(newest),
+                goes_on,
+            )
+        return None
+
     async def close(self) -> None:
         idle, self._idle = self._idle, []
         for connection in idle:
@@ -142,6 +171,12 @@ class PostgresqlSnapshots:
 
 def _view(series: Series, values: Sequence[Any]) -> SeriesView:
     *state, begin = [Timestamp(value) if isinstance(value, datetime) else value for value in values[:-2]]
-    froms, tills = values[-2:]
-    covered = [Period(Timestamp(a), Timestamp(b)) for a, b in zip(froms or (), tills or (), strict=True)]
+    begins, ends = values[-2:]
+    covered = [Period(Timestamp(a), Timestamp(b)) for a, b in zip(begins or (), ends or (), strict=True)]
     return SeriesView(state_of(series, state), begin, covered)
+
+
+def _day(values: Sequence[Any]) -> CalendarDay:
+    engine, day, is_traded, trade_date, reason, opens, closes, seen_at = values
+    reason, seen_at = reason and DayReason(reason), seen_at and Timestamp(seen_at)
+    return CalendarDay(engine, day, is_traded, trade_date, reason, opens, closes, seen_at)

@@ -5,15 +5,17 @@ import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import date, time
 from typing import Any, TypeVar
 
+from app.core.calendar import CalendarDay, DayReason
 from app.core.date_time import Timestamp
 from app.core.entities import Series
 from app.core.pages import CandlePage
-from app.core.repository import SeriesView
+from app.core.repository import Circumstances, SeriesView, days_around
 from app.core.spans import Period
 from app.repository.sql.translation import translating
-from app.repository.sql.views import STATE, Found, Looked, state_of
+from app.repository.sql.views import CARD, DAY, STATE, Found, Looked, card_of, state_of
 
 Answer = TypeVar("Answer")
 
@@ -32,6 +34,14 @@ _CANDLES = (
     " WHERE series_id = ? AND timeframe = ? AND begin >= ? AND begin < ? ORDER BY begin {order} LIMIT ?"
 )
 _OLDEST, _NEWEST = _CANDLES.format(order="ASC"), _CANDLES.format(order="DESC")
+_CARD = (
+    f"SELECT s.id, {CARD} FROM security c JOIN series s ON s.security_id = c.id"  # noqa: S608
+    " WHERE c.ticker = ? AND c.board = ? AND s.timeframe = ?"
+)
+_REFUSED = "SELECT begin FROM quarantine WHERE series_id = ? ORDER BY begin"
+_LAST = "SELECT max(begin) FROM candle WHERE series_id = ? AND timeframe = ? AND begin >= ? AND begin < ?"
+_BEHIND = "SELECT EXISTS (SELECT 1 FROM candle_span WHERE series_id = ? AND time_till >= ?)"
+_DAYS = f"SELECT {', '.join(DAY)} FROM calendar_day WHERE engine = ? AND day BETWEEN ? AND ?"  # noqa: S608
 
 
 class SqliteSnapshots:
@@ -61,6 +71,9 @@ class SqliteSnapshots:
             return None
 
         return await self._in_thread(read)
+
+    async def circumstances(self, series: Series, missing: Sequence[Period], /) -> Circumstances | None:
+        return await self._in_thread(lambda connection: _circumstances(connection, series, missing))
 
     async def close(self) -> None:
         if self._thread is not None:
@@ -107,3 +120,38 @@ def _views(connection: sqlite3.Connection, series: Series, period: Period) -> It
 
 def _instant(microseconds: Any) -> Any:  # noqa: ANN401  # None stays None
     return None if microseconds is None else Timestamp.from_microseconds(microseconds)
+
+
+def _circumstances(connection: sqlite3.Connection, series: Series, missing: Sequence[Period]) -> Circumstances | None:
+    key = (series.security.ticker, series.security.board, series.timeframe.interval)
+    since, till = missing[-1].time_from.microseconds, missing[-1].time_till.microseconds
+    for series_id, *card in connection.execute(_CARD, key).fetchall():
+        [newest] = connection.execute(_LAST, (series_id, series.timeframe.interval, since, till)).fetchone()
+        [goes_on] = connection.execute(_BEHIND, (series_id, till)).fetchone()
+        days = connection.execute(_DAYS, (card[0], *(day.isoformat() for day in days_around(missing)))).fetchall()
+        return Circumstances(
+            card_of(series, [*card[:3], *map(_date, card[3:])]),
+            [_day(day) for day in days],
+            [_instant(begin) for (begin,) in connection.execute(_REFUSED, (series_id,)).fetchall()],
+            _instant(newest),
+            bool(goes_on),
+        )
+    return None
+
+
+def _day(values: Sequence[Any]) -> CalendarDay:
+    engine, day, is_traded, trade_date, reason, opens, closes, seen_at = values
+    return CalendarDay(
+        engine,
+        date.fromisoformat(day),
+        bool(is_traded),
+        _date(trade_date),
+        None if reason is None else DayReason(reason),
+        None if opens is None else time.fromisoformat(opens),
+        None if closes is None else time.fromisoformat(closes),
+        _instant(seen_at),
+    )
+
+
+def _date(text: str | None) -> date | None:
+    return None if text is None else date.fromisoformat(text)

@@ -1,7 +1,7 @@
 """The SQL store: engines, transactions, and whether it is ours."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Self, cast
@@ -14,7 +14,7 @@ from sqlalchemy.pool import QueuePool
 from app.core.entities import Series
 from app.core.errors import SchemaMismatchError, StorageBusyError, StorageError, StorageUnavailableError
 from app.core.pages import CandlePage
-from app.core.repository import SeriesView
+from app.core.repository import Circumstances, SeriesView
 from app.core.spans import Period
 from app.repository import refusals
 from app.repository.sql import engine
@@ -160,6 +160,9 @@ class SqlStorage:
         self, series: Series, period: Period, window: Period, /, *, limit: int, newest_first: bool = False
     ) -> tuple[SeriesView, CandlePage]:
         return await self._views.view_candles(series, period, window, limit=limit, newest_first=newest_first)
+
+    async def circumstances(self, series: Series, missing: Sequence[Period], /) -> Circumstances:
+        return await self._views.circumstances(series, missing)
 
     async def check(self, source: str, /) -> None:
         async with self.read() as unit_of_work:

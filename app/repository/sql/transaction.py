@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from io import BytesIO
 from typing import Any
 
 from sqlalchemy import Executable, Row, Select
@@ -81,11 +80,11 @@ class Transaction:
         with self._guarded():
             await (await self._driver()).copy_to_table(table, source=pieces(), columns=list(columns), format="binary")
 
-    async def copy_out(self, query: str) -> bytes:
-        """Read rows in the binary format; PostgreSQL only. A statement must have run before."""
-        with self._guarded(), BytesIO() as answer:
-            await (await self._driver()).copy_from_query(query, output=answer, format="binary")
-            return answer.getvalue()
+    async def values(self, query: str) -> Sequence[Any]:
+        """Read one row as the driver gives it; PostgreSQL only. A statement must have run before."""
+        with self._guarded():
+            found: Sequence[Any] = await (await self._driver()).fetchrow(query)
+            return found
 
     async def tuples(self, query: str) -> Sequence[tuple[Any, ...]]:
         """Read rows as the driver gives them; SQLite only."""

@@ -5,11 +5,11 @@ the driver's own words, and views that are asked for at the same time share a st
 """
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
-from app.core.entities import Series, SeriesState
+from app.core.entities import SecurityCard, Series, SeriesState
 from app.core.pages import CandlePage
-from app.core.repository import SeriesView
+from app.core.repository import Circumstances, SeriesView
 from app.core.spans import Period
 from app.repository import refusals
 from app.repository.sql.gathering import Gathering
@@ -31,6 +31,12 @@ STATE = ", ".join(
 )
 """The columns of a state in the order of its fields."""
 
+CARD = "c.engine, c.market, c.is_traded, c.listed_till, c.history_till, c.expires"
+"""What a card tells of the end of trading."""
+
+DAY = ("engine", "day", "is_traded", "trade_date", "reason", "opens", "closes", "seen_at")
+"""The columns of a day of the calendar, in the order of its fields."""
+
 AT_ONCE = 2
 """While one batch of views is on its way the next one is made."""
 
@@ -49,6 +55,9 @@ class ISnapshots(Protocol):
 
     async def candles(self, asked: Looked, window: Period, /, *, limit: int, newest_first: bool) -> Found | None:
         """Return the view and the candles as of one moment."""
+
+    async def circumstances(self, series: Series, missing: Sequence[Period], /) -> Circumstances | None:
+        """Return what tells why these periods are missing."""
 
     async def close(self) -> None: ...
 
@@ -73,6 +82,26 @@ class SqlViews:
         if found is None:
             raise refusals.unknown_series(series)
         return found
+
+    async def circumstances(self, series: Series, missing: Sequence[Period]) -> Circumstances:
+        found = await self.snapshots.circumstances(series, missing)
+        if found is None:
+            raise refusals.unknown_series(series)
+        return found
+
+
+def card_of(series: Series, values: Sequence[Any]) -> SecurityCard:
+    """Make what a card tells of the end of trading of the values of `CARD`."""
+    engine, market, is_traded, listed_till, history_till, expires = values
+    return SecurityCard(
+        series.security,
+        engine,
+        market,
+        is_traded=bool(is_traded),
+        listed_till=listed_till,
+        history_till=history_till,
+        expires=expires,
+    )
 
 
 def state_of(series: Series, values: Sequence[object]) -> SeriesState:

@@ -1,14 +1,18 @@
 """What every store shows of a series at one moment."""
 
 import asyncio
+from dataclasses import replace
+from datetime import date, time
 
 import pytest
 
-from app.core.entities import Series, SeriesState, Timeframe
+from app.core.calendar import CalendarDay, DayReason
+from app.core.entities import SecurityCard, Series, SeriesState, Timeframe
 from app.core.errors import SeriesNotFoundError
-from app.core.repository import IStorage, SeriesView
+from app.core.repository import IStorage, SeriesView, read_circumstances
 from app.core.spans import Period
 from app.tests.builders import (
+    GAZP,
     GAZP_M1,
     SBER,
     SBER_M1,
@@ -16,7 +20,9 @@ from app.tests.builders import (
     a_candle,
     a_card,
     a_page,
+    a_quarantined_row,
     a_span,
+    a_state,
     follow,
     minute,
 )
@@ -123,3 +129,39 @@ async def test_what_was_committed_before_is_seen(stored: IStorage) -> None:
         versions.append({view.state.version for view in views})
 
     assert versions == [{version} for version in range(10, 15)]
+
+
+async def test_circumstances_are_what_the_repositories_tell(storage: IStorage) -> None:
+    card = SecurityCard(
+        SBER, "stock", "shares", is_traded=False, listed_till=date(2024, 1, 9), history_till=date(2024, 1, 8),
+        expires=date(2024, 2, 1),
+    )  # fmt: skip
+    days = [
+        CalendarDay("stock", date(2024, 1, 6), is_traded=False, reason=DayReason.WEEKEND),
+        CalendarDay(
+            "stock", date(2024, 1, 8), is_traded=True, trade_date=date(2024, 1, 9), reason=DayReason.HOLIDAY,
+            opens=time(9, 50), closes=time(19), seen_at=T0,
+        ),
+    ]  # fmt: skip
+    far = [
+        CalendarDay("stock", date(2024, 6, 1), is_traded=True),
+        CalendarDay("futures", date(2024, 1, 6), is_traded=True),
+    ]
+    async with storage.begin() as uow:
+        await uow.securities.add([card, a_card(GAZP)])
+        await uow.series.add([STATE, a_state(GAZP_M1)])
+        await uow.candles.add(a_page([2, 4, 8]))
+        await uow.candles.add([a_candle(5, GAZP_M1)])
+        await uow.spans.add([a_span(0, 3), a_span(6, 7), a_span(0, 90, GAZP_M1)])
+        await uow.quarantine.add([a_quarantined_row(5), a_quarantined_row(4), a_quarantined_row(1, GAZP_M1)])
+        await uow.calendar.add(days + far)
+
+    inner = await storage.circumstances(SBER_M1, [a_period(3, 6)])
+    last = await storage.circumstances(SBER_M1, [a_period(3, 6), a_period(7, 8)])
+    async with storage.read() as uow:
+        expected = await read_circumstances(uow, SBER_M1, [a_period(3, 6)])
+
+    assert replace(inner, days=sorted(inner.days, key=lambda day: day.day)) == expected
+    assert (inner.card.end, list(inner.refused), inner.newest) == (card.end, [minute(4), minute(5)], minute(4))
+    assert sorted(inner.days, key=lambda day: day.day) == days
+    assert (inner.goes_on, last.goes_on, last.newest) == (True, False, None)

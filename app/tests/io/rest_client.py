@@ -57,11 +57,11 @@ class Client:
             "POST", path, body=json.dumps(body).encode(), headers={"content-type": "application/json"}
         )
 
-    async def ask(
-        self, method: str, path: str, query: Query = (), *, body: bytes = b"", headers: Mapping[str, str] | None = None
-    ) -> Answer:
-        """Send a request; `_` in names of headers stands for `-`."""
-        scope = {
+    def scope(
+        self, method: str, path: str, query: Query = (), headers: Mapping[str, str] | None = None
+    ) -> dict[str, Any]:
+        """Describe a request as a server does; `_` in names of headers stands for `-`."""
+        return {
             "type": "http",
             "asgi": {"version": "3.0"},
             "http_version": "1.1",
@@ -78,6 +78,11 @@ class Client:
             "server": ("test", 80),
             "root_path": "",
         }
+
+    async def ask(
+        self, method: str, path: str, query: Query = (), *, body: bytes = b"", headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        """Send a request."""
         sent: list[Message] = []
         asked, over = asyncio.Event(), asyncio.Event()
 
@@ -93,7 +98,7 @@ class Client:
             if message["type"] == "http.response.body" and not message.get("more_body"):
                 over.set()
 
-        await self.app(scope, receive, send)
+        await self.app(self.scope(method, path, query, headers), receive, send)
         assert [message.get("more_body", False) for message in sent[1:]] == [True] * (len(sent) - 2) + [False]
         names = {name.decode(): value.decode("latin-1") for name, value in sent[0]["headers"]}
         return Answer(sent[0]["status"], names, b"".join(message.get("body", b"") for message in sent[1:]))

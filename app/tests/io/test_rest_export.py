@@ -12,6 +12,8 @@ import aiohttp
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from starlette.types import Message
+from structlog.testing import capture_logs
 
 from app.core.repository import IStorage
 from app.io.forms import FileForm
@@ -195,7 +197,7 @@ async def test_a_file_that_breaks_off_never_looks_whole(
     monkeypatch.setattr(exporting, "PAGE_ROWS", 100)
     service = a_client(storage).app.state.service
 
-    with listen("127.0.0.1", 0) as listener:
+    with capture_logs(), listen("127.0.0.1", 0) as listener:
         port = listener.getsockname()[1]
         async with asyncio.timeout(60), serving(service, listener), aiohttp.ClientSession() as http:
             url, headers = f"http://127.0.0.1:{port}{PATH}", {"Accept-Encoding": coding}
@@ -206,6 +208,24 @@ async def test_a_file_that_breaks_off_never_looks_whole(
                 assert broken.status == 200
                 with pytest.raises(aiohttp.ClientPayloadError):
                     await broken.read()
+
+
+async def test_who_takes_nothing_is_let_go(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(export, "_PATIENCE", 0.01)
+    scope = client.scope("GET", PATH, SBER_QUERY)
+
+    async def receive() -> Message:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            await asyncio.Event().wait()
+
+    with capture_logs() as logs, pytest.raises(TimeoutError):
+        await client.app(scope, receive, send)
+
+    assert [log["event"] for log in logs] == ["request crashed", "request"]
 
 
 @pytest.fixture(scope="module")

@@ -9,10 +9,10 @@ from app.core.spans import Period
 from app.simulator.server import Simulator
 from app.tests.journeys.conftest import contents
 from app.tests.journeys.test_update import assert_equals_the_tape, update
+from app.tests.looking import get_coverage
 from app.use_cases.audit_candles import audit_candles
 from app.use_cases.create_security import create_security
 from app.use_cases.explain_gaps import GapReason
-from app.use_cases.get_candles import get_coverage
 from app.use_cases.refresh_calendar import refresh_calendar
 from app.use_cases.verify import verify
 

@@ -16,10 +16,10 @@ from app.simulator.fault_kinds import Revise, Withdraw
 from app.simulator.faults import Match
 from app.simulator.server import Simulator
 from app.tests.journeys.conftest import NOON
+from app.tests.looking import get_coverage
 from app.use_cases import audit_candles as module
 from app.use_cases.audit_candles import audit_candles
 from app.use_cases.create_security import create_security
-from app.use_cases.get_candles import get_coverage
 from app.use_cases.update_candles import update_candles
 from app.use_cases.verify import verify
 

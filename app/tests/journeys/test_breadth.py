@@ -23,7 +23,7 @@ DAY = Period(Timestamp.midnight(date(2024, 1, 15)), Timestamp.midnight(date(2024
 async def test_a_day_of_forty_securities_costs_two_requests_each_eight_at_once(
     open_service: Callable[..., Awaitable[Service]], simulator: Simulator, database_url: str
 ) -> None:
-    service = await open_service(database_url, iss_concurrency=AT_ONCE, load_workers=2 * AT_ONCE)
+    service = await open_service(database_url, iss_concurrency=AT_ONCE)
     series = [Series(security, Timeframe.M1) for security in FORTY]
     async with service.storage.begin() as uow:
         await uow.securities.add(map(a_card, FORTY))

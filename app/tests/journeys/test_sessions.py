@@ -10,9 +10,10 @@ from app.simulator.fault_kinds import Late, Status
 from app.simulator.faults import Match
 from app.simulator.server import Simulator
 from app.tests.journeys.conftest import NOON, contents
+from app.tests.looking import get_coverage
 from app.use_cases.create_security import create_security
 from app.use_cases.explain_gaps import GapReason
-from app.use_cases.get_candles import get_candles, get_coverage
+from app.use_cases.get_candles import get_candles
 from app.use_cases.update_candles import update_candles
 from app.use_cases.verify import verify
 

@@ -22,9 +22,9 @@ from app.tests.journeys.living import (
     reasons,
 )
 from app.tests.journeys.test_update import BOND, SBER, update
+from app.tests.looking import get_coverage
 from app.use_cases.explain_gaps import GapReason
 from app.use_cases.get_calendar import get_calendar
-from app.use_cases.get_candles import get_coverage
 
 M1, H1, D1 = (Series(SBER, Timeframe(name)) for name in ("M1", "H1", "D1"))
 BOND_M1 = Series(BOND, Timeframe.M1)

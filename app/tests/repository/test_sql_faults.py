@@ -203,6 +203,26 @@ async def test_d14_cancelled_work_gives_its_connection_back(sql_storage: SqlStor
     assert minute(1_000) in [candle.timestamp for candle in await stored(sql_storage)]
 
 
+async def test_d14_a_page_whose_reading_is_cancelled_gives_its_connection_back(sql_storage: SqlStorage) -> None:
+    await follow(sql_storage, SBER_M1)
+    async with sql_storage.begin() as writer:
+        await writer.candles.extend(a_page(range(100)))
+
+    async def read() -> None:
+        async with sql_storage.read() as reader:
+            for _ in range(100):
+                await reader.candles.filter_by_series(SBER_M1).page(SBER_M1)
+
+    async with asyncio.timeout(60):
+        for n in range(50):
+            task = asyncio.create_task(read())
+            await asyncio.sleep(0.0007 * (n % 20))
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    assert sql_storage.connections_in_use == 0
+
+
 async def test_d15_an_exhausted_pool_is_told_in_time(database_url: str) -> None:
     async with (
         opened(database_url, patience=0.1, pool_size=1) as storage,

@@ -15,9 +15,10 @@ from app.core.resampling import roll_up
 from app.core.spans import Period, merge
 from app.repository.memory import MemoryStorage
 from app.tests.builders import SBER, SBER_D1, SBER_M1, T0, a_candle, a_card, a_page, a_span, a_state, follow, minute
+from app.tests.looking import get_coverage
 from app.use_cases import roll_up_candles
 from app.use_cases.explain_gaps import Gap, GapReason, widened
-from app.use_cases.get_candles import CandleAnswer, first_covered, get_candles, get_coverage
+from app.use_cases.get_candles import CandleAnswer, first_covered, get_candles
 from app.use_cases.get_spans import get_spans
 
 SBER_M5 = Series(SBER, Timeframe.M5)

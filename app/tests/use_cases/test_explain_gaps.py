@@ -12,8 +12,8 @@ from app.core.repository import IStorage
 from app.core.spans import Period
 from app.repository.memory import MemoryStorage
 from app.tests.builders import SBER, SBER_D1, SBER_M1, a_candle, a_card, a_quarantined_row, minute
+from app.tests.looking import get_coverage
 from app.use_cases.explain_gaps import Gap, GapReason, coverage_gaps, widened
-from app.use_cases.get_candles import get_coverage
 
 
 def at(text: str) -> Timestamp:

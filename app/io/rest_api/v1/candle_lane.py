@@ -4,7 +4,7 @@ Whatever is not a plain and good request, and whatever goes wrong, goes the fram
 refused as on any other route. So there is one description, one set of errors and one set of limits.
 """
 
-from urllib.parse import parse_qsl
+from urllib.parse import unquote_plus
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -12,12 +12,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.core.errors import CandleServiceError, InputError
 from app.io.rest_api import errors
+from app.io.rest_api.remembering import remembering
 from app.io.rest_api.v1.candle_call import Answer, Call, answer
 from app.io.rest_api.v1.candle_wish import CandleParameters, checked
 
 PATH = "/v1/candles"
 
-_MOST_FIELDS = 20
+_unquoted = remembering(unquote_plus)
 
 
 class CandleLane:
@@ -47,13 +48,19 @@ def _call(scope: Scope) -> Call | None:
     if scope["method"] != "GET" or b"gzip" in headers.get(b"accept-encoding", b""):
         return None
     try:
-        query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True, max_num_fields=_MOST_FIELDS)
+        query = _pairs(scope["query_string"].decode("latin-1"))
         sent = CandleParameters.model_validate(dict(query))
         wish = checked(query, sent, headers.get(b"accept", b"*/*").decode("latin-1"))
     except (InputError, HTTPException, ValueError):
         return None
     known = headers.get(b"if-none-match")
     return Call(wish, PATH, query, is_zipped=False, if_none_match=None if known is None else known.decode("latin-1"))
+
+
+def _pairs(query: str) -> list[tuple[str, str]]:
+    """Read a query as `parse_qsl` does, blank values kept."""
+    fields = (field.partition("=") for field in query.split("&") if field)
+    return [(_unquoted(name), _unquoted(value)) for name, _, value in fields]
 
 
 async def _send(found: Answer, send: Send) -> None:

@@ -6,13 +6,13 @@ from datetime import date, timedelta
 from functools import lru_cache
 
 from app.core.date_time import Timestamp
-from app.core.entities import Timeframe
+from app.core.entities import Series, Timeframe
 from app.core.pages import CandlePage
 from app.core.repository import IStorage
 from app.core.spans import Period
 from app.io.rest_api.blocks import Block, Blocks
 from app.io.rest_api.writing import Writing
-from app.use_cases.look_at_candles import Look, read_covered
+from app.use_cases.look_at_candles import Look, read_covered, read_shown
 
 _MOST_ROWS = 10_000
 """Read and written at a time: after so many the event loop should do something else."""
@@ -28,7 +28,7 @@ class Rows:
     `has_more`: the limit left some out.
     """
 
-    parts: Sequence[bytes]
+    parts: Sequence[bytes | memoryview]
     count: int
     edge: int | None
     has_more: bool
@@ -37,7 +37,7 @@ class Rows:
     def of(cls, page: CandlePage, writing: Writing, *, newest_first: bool, has_more: bool) -> "Rows":
         """Write an ascending page."""
         edge = page.begins[0 if newest_first else -1] if page else None
-        return cls([writing.candles(page)] if page else [], len(page), edge, has_more)
+        return cls(writing.parts(page), len(page), edge, has_more)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,29 +49,46 @@ class Cut:
     newest_first: bool
     writing: Writing
 
+    def rows(self, page: CandlePage) -> Rows:
+        """Write what was read of the window with a limit of one more."""
+        has_more = len(page) > self.limit
+        if has_more:
+            page = page[-self.limit :] if self.newest_first else page[: self.limit]
+        return Rows.of(page, self.writing, newest_first=self.newest_first, has_more=has_more)
+
+
+def is_wanted(blocks: Blocks, series: Series, cut: Cut) -> bool:
+    """Tell whether blocks are worth making: where this begins somebody began before. Remembers that it was asked."""
+    first = cut.window.time_till - _SECOND if cut.newest_first else cut.window.time_from
+    return blocks.is_wanted(((str(series), cut.writing.key), _number(series.timeframe, first)))
+
+
+async def open_rows(storage: IStorage, look: Look, cut: Cut) -> Rows | None:
+    """Return candles of a window that is not covered; SeriesChangedError as `covered_rows`. None if it takes more."""
+    page = await read_shown(storage, look, cut.window, limit=cut.limit + 1, newest_first=cut.newest_first)
+    return None if page is None else cut.rows(page)
+
 
 async def covered_rows(storage: IStorage, blocks: Blocks, look: Look, cut: Cut) -> Rows | None:
-    """Return candles of a covered window; HistoryChangedError if they changed since they were looked at.
+    """Return candles of a covered window; SeriesChangedError if they changed since they were looked at.
 
     None for derived bars that nobody asked for before: they take more than one read.
     """
-    if look.series.timeframe.is_derived:
-        cut = replace(cut, window=_whole_bars(cut.window, look.series.timeframe))
+    series = look.series
+    if series.timeframe.is_derived:
+        cut = replace(cut, window=_whole_bars(cut.window, series.timeframe))
     if not cut.window:
         return Rows([], 0, None, has_more=False)
-    walk = _Walk(storage, blocks, look, cut)
-    if walk.is_wanted():
-        return await _cut(walk, cut)
-    if look.series.timeframe.is_derived:
+    if is_wanted(blocks, series, cut):
+        return await _cut(_Walk(storage, blocks, look, cut), cut)
+    if series.timeframe.is_derived:
         return None
     page = await read_covered(storage, look, cut.window, limit=cut.limit + 1, newest_first=cut.newest_first)
-    has_more = len(page) > cut.limit
-    shown = page if not has_more else page[-cut.limit :] if cut.newest_first else page[: cut.limit]
-    return Rows.of(shown, cut.writing, newest_first=cut.newest_first, has_more=has_more)
+    return cut.rows(page)
 
 
 async def _cut(walk: "_Walk", cut: Cut) -> Rows:
-    parts: list[bytes] = []
+    parts: list[memoryview] = []
     edge, missing = None, cut.limit
     first, last = _seconds(cut.window.time_from), _seconds(cut.window.time_till)
     async for block in walk.blocks():
@@ -90,7 +107,7 @@ async def _cut(walk: "_Walk", cut: Cut) -> Rows:
     return Rows(_in_order(parts, cut), cut.limit - missing, edge, has_more=False)
 
 
-def _in_order(parts: list[bytes], cut: Cut) -> list[bytes]:
+def _in_order(parts: list[memoryview], cut: Cut) -> list[memoryview]:
     """Turn them round where the newest were found first, but the oldest are written first."""
     return parts[::-1] if cut.newest_first and not cut.writing.is_descending else parts
 
@@ -110,11 +127,6 @@ class _Walk:
         self._numbers = span[::-1] if cut.newest_first else span
         self._most = max(1, _MOST_ROWS // _usual_rows(timeframe.base))
         self._run = min(self._most, cut.limit // _usual_rows(timeframe) + 1)
-
-    def is_wanted(self) -> bool:
-        """Tell whether the first whole block is kept, or was asked for before."""
-        whole = (number for number in self._numbers[:2] if self._is_whole(number))
-        return any(self._blocks.is_wanted((self._owner, number)) for number in whole)
 
     async def blocks(self) -> AsyncIterator[Block]:
         """Give one block after the other."""

@@ -16,11 +16,14 @@ from app.core.errors import InputError
 from app.core.spans import Period
 from app.io.parameters import parse_moment, parse_security, parse_timeframe, parse_zone
 from app.io.rest_api import cursors
+from app.io.rest_api.remembering import remembering
 from app.io.rest_api.writing import Form, Writing
 
 MAX_ROWS = 10_000
 _POSITION = struct.Struct(">III")  # unix seconds: the period's ends, and where the page before ended; until 2106
 _SECOND = timedelta(seconds=1)
+_moment = remembering(parse_moment)
+_security = remembering(parse_security)
 
 
 class CandleParameters(BaseModel):
@@ -115,11 +118,11 @@ def checked(pairs: Sequence[tuple[str, str]], sent: CandleParameters, accept: st
     if sent.last is not None and sent.model_fields_set & {"limit", "order", "cursor"}:
         raise InputError("last", "goes without limit, order and cursor: it is all of them at once")
     ends = (
-        None if sent.time_from is None else parse_moment(sent.time_from, "from"),
-        None if sent.till is None else parse_moment(sent.till, "till", is_end=True),
+        None if sent.time_from is None else _moment(sent.time_from, "from"),
+        None if sent.till is None else _moment(sent.till, "till", is_end=True),
     )
     wish = CandleWish(
-        Series(parse_security(sent.security), parse_timeframe(sent.timeframe)),
+        Series(_security(sent.security), parse_timeframe(sent.timeframe)),
         *ends,
         sent.last or sent.limit,
         sent.order,
