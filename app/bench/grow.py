@@ -105,7 +105,7 @@ async def _measure(kind: str, sizes: Sequence[int], rounds: int) -> Mapping[int,
         for turn in track(range(rounds), f"{kind}, rounds", console=Console(stderr=True)):
             for store in stores.values():
                 await _load(store)
-                await _ask(store, Random(turn))  # noqa: S311  # the same questions each time
+            await _ask([*stores.values()], Random(turn))  # noqa: S311  # the same questions each time
         for store in stores.values():
             await _check(store)
     return stores
@@ -180,37 +180,38 @@ def _server_cpu(store: Store) -> float:
     return server_cpu(store.server) if store.server else 0.0
 
 
-async def _ask(store: Store, random: Random) -> None:
-    """Ask some hundred times each, of random series and places; a median each."""
-
-    async def window(series: Series) -> int:
-        begin = _BEGIN + random.randrange(store.minutes - _WINDOW) * _MINUTE
-        return len(
-            (await get_candles(store.storage, series, time_from=begin, time_till=begin + _WINDOW * _MINUTE)).page
-        )
-
-    async def newest(series: Series) -> int:
-        answer = await get_candles(
-            store.storage, series, time_from=_BEGIN, time_till=store.end, limit=1, newest_first=True
-        )
-        return len(answer.page)
-
-    async def coverage(series: Series) -> int:
-        return (await look_at_candles(store.storage, series, _BEGIN, store.end, is_open=False)).coverage.is_covered
-
-    asked: Mapping[str, tuple[Callable[[Series], Awaitable[int]], int]] = {
-        f"{_WINDOW} candles: ms": (window, _WINDOW),
-        "newest candle: ms": (newest, 1),
-        "coverage: ms": (coverage, True),
+async def _ask(stores: Sequence[Store], random: Random) -> None:
+    """Ask each store some hundred times, of random series and places, each question of all in turn; note medians."""
+    asked: Mapping[str, Callable[[Store, Series, Random], Awaitable[bool]]] = {
+        f"{_WINDOW} candles: ms": _window,
+        "newest candle: ms": _newest,
+        "coverage: ms": _coverage,
     }
-    for what, (ask, expected) in asked.items():
-        seconds = []
+    for what, ask in asked.items():
+        seconds: list[list[float]] = [[] for _ in stores]
         for _ in range(_QUESTIONS):
-            began = perf_counter()
-            answer = await ask(random.choice(_SERIES))
-            seconds.append(perf_counter() - began)
-            assert answer == expected, what
-        store.note(what, median(seconds) * 1_000)
+            for store, found in zip(stores, seconds, strict=True):
+                began = perf_counter()
+                is_right = await ask(store, random.choice(_SERIES), random)
+                found.append(perf_counter() - began)
+                assert is_right, what
+        for store, found in zip(stores, seconds, strict=True):
+            store.note(what, median(found) * 1_000)
+
+
+async def _window(store: Store, series: Series, random: Random) -> bool:
+    begin = _BEGIN + random.randrange(store.minutes - _WINDOW) * _MINUTE
+    answer = await get_candles(store.storage, series, time_from=begin, time_till=begin + _WINDOW * _MINUTE)
+    return len(answer.page) == _WINDOW
+
+
+async def _newest(store: Store, series: Series, _: Random) -> bool:
+    answer = await get_candles(store.storage, series, time_from=_BEGIN, time_till=store.end, limit=1, newest_first=True)
+    return [candle.timestamp for candle in answer.page] == [store.end - _MINUTE]
+
+
+async def _coverage(store: Store, series: Series, _: Random) -> bool:
+    return (await look_at_candles(store.storage, series, _BEGIN, store.end, is_open=False)).coverage.is_covered
 
 
 async def _check(store: Store) -> None:

@@ -8,7 +8,6 @@ loads fifty million rows, if the disk has room for twice as many.
 
 import argparse
 import asyncio
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,7 +19,7 @@ from app.bench.grow import LOG_BYTES, require_room
 from app.bench.loads import Load
 from app.bench.measuring import create_database, publish, server, versions
 from app.bench.source import NOW
-from app.bench.stores import environment, follow, settings
+from app.bench.stores import follow, program, settings
 from app.bootstrap import bootstrap
 from app.core.entities import Series
 from app.core.repository import IStorage, IUnitOfWork
@@ -118,10 +117,8 @@ async def load_killed(load: Load, kills: Sequence[float], folder: Path) -> Loade
 
 
 async def _update(load: Load, folder: Path) -> asyncio.subprocess.Process:
-    command = (sys.executable, "-m", "app.io.cli", "update-candles", "--json")
-    return await asyncio.create_subprocess_exec(
-        *command, cwd=folder, env=environment(load), stdout=asyncio.subprocess.DEVNULL
-    )
+    command = program(load, "update-candles", "--json")
+    return await asyncio.create_subprocess_exec(*command, cwd=folder, stdout=asyncio.subprocess.DEVNULL)
 
 
 async def _covered(storage: IStorage, load: Load) -> float:

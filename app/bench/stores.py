@@ -1,8 +1,8 @@
 """Ways to store candles: ours, and what the databases take at least. Before and after the clock runs they prepare."""
 
 import asyncio
-import os
 import sqlite3
+import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager, closing, contextmanager, nullcontext, suppress
@@ -38,21 +38,22 @@ def settings(load: Load, source: str) -> Settings:
     )  # fmt: skip
 
 
-def environment(load: Load, redis_url: str = "off") -> dict[str, str]:
-    """Say the same to a process of its own, which may run in any folder."""
+def program(load: Load, *arguments: str, redis_url: str = "off") -> list[str]:
+    """Write the command that runs our command line with these settings, in a process of its own and in any folder."""
     chosen = settings(load, load.source)
-    return {
-        **os.environ,
+    values = {
         "DATABASE_URL": chosen.database_url,
         "REDIS_URL": redis_url,
         "ISS_URL": chosen.iss_url,
         "SOURCE_NAME": chosen.source,
         "CLOCK": chosen.clock,
         "ISS_RATE": "off",
-        "ISS_CONCURRENCY": str(chosen.iss_concurrency),
+        "ISS_CONCURRENCY": chosen.iss_concurrency,
         "LOG_LEVEL": "ERROR",
-        "PYTHONPATH": str(Path.cwd()),
+        "PYTHONPATH": Path.cwd(),
     }
+    given = (f"{name}={value}" for name, value in values.items())
+    return ["env", *given, sys.executable, "-m", "app.io.cli", *arguments]
 
 
 async def decoded(load: Load) -> Measured:

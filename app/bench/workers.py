@@ -8,7 +8,6 @@ clock runs from the kick of an update to the end of its last task; what is store
 import argparse
 import asyncio
 import subprocess
-import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack, contextmanager
@@ -24,7 +23,7 @@ from rich.progress import track
 from app.bench.ingest import Places
 from app.bench.loads import Load
 from app.bench.measuring import publish, ratio, server, server_cpu, versions
-from app.bench.stores import environment, follow, settings
+from app.bench.stores import follow, program, settings
 from app.bootstrap import bootstrap
 from app.simulator.servers import Postgresql, Redis
 from app.tasks.stream_broker import StreamBroker
@@ -91,8 +90,7 @@ async def _measure(load: Load, redis: Redis, workers: int, folder: Path) -> Mapp
 @contextmanager
 def _worker(load: Load, redis: Redis, folder: Path) -> Iterator[int]:
     """Run a worker until the end of the block; gives its process id."""
-    command = [sys.executable, "-m", "app.io.cli", "worker"]
-    with subprocess.Popen(command, cwd=folder, env=environment(load, redis.url)) as process:
+    with subprocess.Popen(program(load, "worker", redis_url=redis.url), cwd=folder) as process:
         try:
             yield process.pid
         finally:
