@@ -38,7 +38,7 @@ DAY = ("engine", "day", "is_traded", "trade_date", "reason", "opens", "closes", 
 """The columns of a day of the calendar, in the order of its fields."""
 
 AT_ONCE = 1
-"""Batches of views on their way: with more of them fewer questions share one, and PostgreSQL works more for the same."""
+"""Batches of views on their way: of more, each would hold fewer questions, and PostgreSQL would work more."""
 
 Looked = tuple[Series, Period]
 Found = tuple[SeriesView, CandlePage]
