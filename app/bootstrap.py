@@ -133,17 +133,23 @@ def configure_logging(level: str) -> None:
     logging.getLogger("taskiq").setLevel(logging.CRITICAL)  # the tasks' own middleware tells failures once
     logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells of each of its plugins
     structlog.configure(
-        processors=[*shared, *_renderers()],
+        processors=[structlog.stdlib.filter_by_level, *shared, *_renderers()],
         logger_factory=_Lines,
-        wrapper_class=structlog.make_filtering_bound_logger(level),
+        wrapper_class=structlog.stdlib.BoundLogger,
     )
 
 
 class _Lines:
-    """Writes what we log to stderr, past the standard library: a line for each request should cost little."""
+    """Writes what we log to stderr at once: the way through the standard library costs more than all of a request.
+
+    Its levels are those of the standard library's logger of that name.
+    """
 
     def __init__(self, name: str) -> None:
-        self.name = name
+        self._logger = logging.getLogger(name)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._logger, name)
 
     def _write(self, line: str) -> None:
         sys.stderr.write(f"{line}\n")

@@ -122,8 +122,11 @@ def rounds(count: int) -> Iterable[int]:
 def publish(name: str, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], notes: str) -> None:
     """Print a table, and put it into the page under its name, with how it was made.
 
-    The first column holds words, the others numbers. `notes`: versions, sizes, what a reader has to know.
+    The first column holds words, the others numbers. `notes`: versions, sizes, what a reader has to know. A run with
+    `--full` has a place of its own, which others leave alone.
     """
+    if "--full" in sys.argv and _place(f"{name} full") in PAGE.read_text():
+        name = f"{name} full"
     table = Table(title=title)
     for column in columns:
         table.add_column(column, justify="left" if column == columns[0] else "right")
@@ -182,7 +185,11 @@ def _command() -> str:
 
 def _write_down(name: str, text: str) -> None:
     page = PAGE.read_text()
-    begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+    begin, end = _place(name), _place(f"/{name}")
     assert begin in page, f"{PAGE} has no place for {name}"
     before, _, rest = page.partition(begin)
     PAGE.write_text(f"{before}{begin}\n{text}\n{end}{rest.partition(end)[2]}")
+
+
+def _place(name: str) -> str:
+    return f"<!-- {name} -->"

@@ -108,10 +108,10 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m app.bench.serve", description=__doc__)
-    parser.add_argument("--days", type=int, default=500, help="trading days of minutes that are stored")
-    parser.add_argument("--windows", type=int, default=200, help="windows that are asked for in turn")
+    parser.add_argument("--days", type=int, default=400, help="trading days of minutes that are stored")
+    parser.add_argument("--windows", type=int, default=120, help="windows that are asked for in turn")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=1.2, help="of each way in each round")
+    parser.add_argument("--seconds", type=float, default=1.0, help="of each way in each round")
     return parser.parse_args()
 
 

@@ -101,9 +101,9 @@ async def read_at_once(
 
 
 async def _coverage(storage: IStorage, series: Series, view: SeriesView, period: Period) -> Coverage:
-    missing = gaps(view.covered, period)
-    if not missing:
+    if view.is_covered(period):
         return Coverage(period, [], view.state.history_version)
+    missing = gaps(view.covered, period)
     found = explained(view.state, missing, await storage.circumstances(view.state.series, missing))
     found = widened(found, series.timeframe) if series.timeframe.is_derived else found
     return Coverage(period, found, view.state.version)

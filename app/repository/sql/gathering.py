@@ -11,8 +11,8 @@ Answer = TypeVar("Answer")
 class Gathering(Generic[Question, Answer]):
     """Asks for many what each of them asks for, never before they ask: an answer is as fresh as one of its own.
 
-    Whoever comes while fewer than `at_once` batches are on their way takes all that wait along, itself included. When
-    it is done it hands over to one that came meanwhile, so there is no task that nobody awaits.
+    Whoever comes while fewer than `at_once` batches are on their way takes all that wait along, itself included, a turn
+    of the loop later. When it is done it hands over to one that came meanwhile, so there is no task that nobody awaits.
     """
 
     def __init__(self, ask: Callable[[Sequence[Question]], Awaitable[Sequence[Answer]]], *, at_once: int) -> None:
@@ -37,9 +37,11 @@ class Gathering(Generic[Question, Answer]):
                 return answer
 
     async def _take_all(self) -> None:
-        batch, self._waiting = self._waiting, []
         self._free -= 1
+        batch: list[tuple[Question, asyncio.Future[Answer | None]]] = []
         try:
+            await asyncio.sleep(0)  # those that came in the same turn of the loop go together
+            batch, self._waiting = self._waiting, []
             answers = await self._ask([question for question, _ in batch])
         except Exception as error:  # noqa: BLE001  # each of them raises it
             for _, place in batch:

@@ -37,8 +37,8 @@ CARD = "c.engine, c.market, c.is_traded, c.listed_till, c.history_till, c.expire
 DAY = ("engine", "day", "is_traded", "trade_date", "reason", "opens", "closes", "seen_at")
 """The columns of a day of the calendar, in the order of its fields."""
 
-AT_ONCE = 2
-"""While one batch of views is on its way the next one is made."""
+AT_ONCE = 1
+"""Batches of views on their way: of more, each would hold fewer questions, and PostgreSQL would work more."""
 
 Looked = tuple[Series, Period]
 Found = tuple[SeriesView, CandlePage]

@@ -225,7 +225,7 @@ async def test_who_takes_nothing_is_let_go(client: Client, monkeypatch: pytest.M
     with capture_logs() as logs, pytest.raises(TimeoutError):
         await client.app(scope, receive, send)
 
-    assert [log["event"] for log in logs] == ["request crashed", "request"]
+    assert logs[0]["event"] == "request crashed"
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from functools import lru_cache
 
-from app.core.date_time import Timestamp
+from app.core.date_time import MOSCOW, Timestamp
 from app.core.entities import Series, Timeframe
 from app.core.pages import CandlePage
 from app.core.repository import IStorage
@@ -17,7 +17,9 @@ from app.use_cases.look_at_candles import Look, read_covered, read_shown
 _MOST_ROWS = 10_000
 """Read and written at a time: after so many the event loop should do something else."""
 _MINUTES_A_DAY = 800  # about as many as the longest sessions of an instrument have
-_SECOND = timedelta(seconds=1)
+_LONG = {Timeframe.D1: 250, Timeframe.W1: 52, Timeframe.MN1: 12, Timeframe.Q1: 4}
+"""Timeframes kept by years, and about how many bars a year has."""
+_SECOND, _MINUTE, _DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,19 +127,26 @@ class _Walk:
         self._owner = (str(look.series), look.coverage.version, cut.writing.key)
         span = range(_number(timeframe, cut.window.time_from), _number(timeframe, cut.window.time_till - _SECOND) + 1)
         self._numbers = span[::-1] if cut.newest_first else span
-        self._most = max(1, _MOST_ROWS // _usual_rows(timeframe.base))
-        self._run = min(self._most, cut.limit // _usual_rows(timeframe) + 1)
+        self._limit = cut.limit
 
     async def blocks(self) -> AsyncIterator[Block]:
         """Give one block after the other."""
-        at, run = 0, self._run
+        at, run = 0, 0
         while at < len(self._numbers):
             block = self._blocks.find((self._owner, self._numbers[at]))
-            made = [block] if block is not None else await self._make(self._numbers[at : at + run])
-            for each in made:
-                yield each
-            at += len(made)
-            run = run if block is not None else min(self._most, 2 * run)
+            if block is not None:
+                yield block
+                at += 1
+                continue
+            run = self._next_run(run)
+            for block in await self._make(self._numbers[at : at + run]):
+                yield block
+                at += 1
+
+    def _next_run(self, run: int) -> int:
+        """Return how many blocks to read at once: as many as the limit needs, and more where they were empty."""
+        most = max(1, _MOST_ROWS // _usual_rows(self._timeframe.base))
+        return min(most, 2 * run or self._limit // _usual_rows(self._timeframe) + 1)
 
     async def _make(self, numbers: range) -> list[Block]:
         """Make the blocks of a run, unless somebody just made its first one."""
@@ -171,25 +180,25 @@ def _whole_bars(window: Period, timeframe: Timeframe) -> Period:
 
 def _number(timeframe: Timeframe, moment: Timestamp) -> int:
     """Return which block holds a bar: Moscow days of intraday bars, years of longer ones."""
-    day = moment.moscow.date()
-    return day.toordinal() if timeframe.usual_length else day.year
+    day = moment.utc.astimezone(MOSCOW)
+    return day.year if timeframe in _LONG else day.toordinal()
 
 
 @lru_cache(10_000)
 def _stretch(timeframe: Timeframe, number: int) -> Period:
     """Return the period in which all bars of a block begin."""
-    if timeframe.usual_length:
-        days = (date.fromordinal(number), date.fromordinal(number + 1))
-    else:
+    if timeframe in _LONG:
         days = (date(number, 1, 1), date(number + 1, 1, 1))
+    else:
+        days = (date.fromordinal(number), date.fromordinal(number + 1))
     return Period(*(timeframe.ceil(Timestamp.midnight(day)) for day in days))
 
 
 def _usual_rows(timeframe: Timeframe) -> int:
     """Return about how many bars a block has."""
-    if length := timeframe.usual_length:
-        return max(1, _MINUTES_A_DAY // (length // timedelta(minutes=1)))
-    return {Timeframe.D1: 250, Timeframe.W1: 52}.get(timeframe, 12)
+    if timeframe in _LONG:
+        return _LONG[timeframe]
+    return max(1, _MINUTES_A_DAY // ((timeframe.usual_length or _DAY) // _MINUTE))
 
 
 def _seconds(moment: Timestamp) -> int:
