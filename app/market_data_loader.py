@@ -29,10 +29,12 @@ from app.core.repository import IStorage, IUnitOfWork
 from app.core.spans import Period, subtract
 from app.core.staleness import freshened
 from app.market_data_plan import Plan, by_series, part_of, period_of, plan_load
-from app.market_data_windows import Window, cut, window_bars
+from app.market_data_windows import FEWEST_BARS, Window, cut, window_bars
 
 _TRIES = 3
 _QUEUED_BATCHES = 2
+_WRITERS = 3
+"""So many batches are written at a time: more of them only wait for each other in the database."""
 
 
 class MarketDataLoader:
@@ -67,9 +69,10 @@ class MarketDataLoader:
         windows = _interleaved(self._windows(plan, now))
         missing = by_series((wish.series, wish.period) for wish in plan.missing)
         turns: defaultdict[Series, asyncio.Lock] = defaultdict(asyncio.Lock)
+        writers = asyncio.Semaphore(_WRITERS)
 
         async def sink(batch: Batch) -> None:
-            async with turns[batch.series]:  # who waits for a series holds no connection
+            async with turns[batch.series], writers:  # who waits for a series holds no connection
                 changes = await _write(self._storage, batch)
             _record(outcome, batch, changes)
             if progress is not None:
@@ -108,9 +111,14 @@ class MarketDataLoader:
                 part_of(wish, period),
                 failed,
             )
-            for wish in plan.missing
+            for number, wish in enumerate(plan.missing)
             for period in cut(
-                wish.period, wish.series.timeframe, self._rules.settled(wish.series, now), plan.calendar_of(wish), bars
+                wish.period,
+                wish.series.timeframe,
+                self._rules.settled(wish.series, now),
+                plan.calendar_of(wish),
+                bars,
+                first=max(bars * (number % self._workers + 1) // self._workers, FEWEST_BARS // 2),
             )
         ]
 

@@ -15,8 +15,8 @@ from app.core.market_data import IMarketDataAdapter, SourcePage, Wish
 from app.core.repository import ICandleRepository, IStorage, IUnitOfWork
 from app.core.spans import Period
 
-FEWEST_BARS, MOST_BARS = 5_000, 25_000
-"""How many bars a window can have: ten to fifty pages, of one transaction. Windows are read concurrently."""
+FEWEST_BARS, MOST_BARS = 5_000, 20_000
+"""How many bars a window can have: ten to forty pages, of one transaction. Windows are read concurrently."""
 
 BATCH_SECONDS = 5.0
 """What a slow source gave in so long is written, be it ever so little: a crash then loses no more."""
@@ -257,21 +257,27 @@ def window_bars(missing: Iterable[Wish], lanes: int) -> int:
 
 
 def cut(
-    period: Period, timeframe: Timeframe, settled: Timestamp, calendar: TradingCalendar, bars: int = FEWEST_BARS
+    period: Period,
+    timeframe: Timeframe,
+    settled: Timestamp,
+    calendar: TradingCalendar,
+    bars: int = FEWEST_BARS,
+    *,
+    first: int | None = None,
 ) -> list[Period]:
-    """Cut a period into windows of some days each, at midnights, of at least so many bars.
+    """Cut a period into windows of some days each, at midnights, of at least so many bars; the first one of `first`.
 
     Never where silence is not believed yet, so that cutting does not change coverage.
     """
     if timeframe.step is None:
         return [period]
-    windows, begin, minutes = [], period.time_from, 0
+    windows, begin, minutes, least = [], period.time_from, 0, first or bars
     day = begin.moscow.date()
     while (midnight := Timestamp.midnight(day + _DAY)) < min(period.time_till, settled):
         minutes += calendar.minutes(day)
-        if minutes * _MINUTE >= bars * timeframe.step:
+        if minutes * _MINUTE >= least * timeframe.step:
             windows.append(Period(begin, midnight))
-            begin, minutes = midnight, 0
+            begin, minutes, least = midnight, 0, bars
         day += _DAY
     return [*windows, Period(begin, period.time_till)]
 

@@ -1,5 +1,6 @@
 """One transaction over one connection: everything the repositories ask of the database passes here."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -76,6 +77,7 @@ class Transaction:
         async def pieces() -> AsyncIterator[bytes]:  # what is no such iterator asyncpg reads in a thread
             for piece in packed:
                 yield piece
+                await asyncio.sleep(0)  # the driver goes on at once: others want to go on, too
 
         with self._guarded():
             await (await self._driver()).copy_to_table(table, source=pieces(), columns=list(columns), format="binary")

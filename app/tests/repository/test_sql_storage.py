@@ -151,7 +151,7 @@ async def test_tables_that_vanish_are_a_matter_of_migration(sql_storage: SqlStor
 
 
 @pytest.mark.parametrize(
-    ("database_url", "rows"), [("sqlite", 5_000), ("postgresql", 50_000)], indirect=["database_url"]
+    ("database_url", "rows"), [("sqlite", 20_000), ("postgresql", 50_000)], indirect=["database_url"]
 )
 async def test_a_batch_is_as_large_as_the_database_likes(sql_storage: SqlStorage, rows: int) -> None:
     assert sql_storage.batch_rows == rows
