@@ -42,7 +42,7 @@ soak: $(TOOLS) ## look for counterexamples some twenty times longer than the tes
 	HYPOTHESIS_PROFILE=soak $(BIN)/pytest --numprocesses auto --timeout 7200 --hypothesis-seed $(SEED) -p no:randomly \
 		app/tests/core app/tests/test_loader_model.py
 
-bench: $(TOOLS) ## measure what docs/performance.md tells and write it there, in ten minutes; FULL=1 goes to fifty million candles
+bench: $(TOOLS) ## measure what docs/performance.md tells and write it there; FULL=1 goes to fifty million candles
 	$(BIN)/python -m app.bench.ingest $(if $(FULL),--full)
 	$(BIN)/python -m app.bench.breadth
 	$(BIN)/python -m app.bench.serve
