@@ -118,7 +118,7 @@ class MarketDataLoader:
                 self._rules.settled(wish.series, now),
                 plan.calendar_of(wish),
                 bars,
-                first=max(bars * (number % self._workers + 1) // self._workers, FEWEST_BARS // 2),
+                first=max(bars * (number % self._workers + 1) // self._workers, FEWEST_BARS),
             )
         ]
 

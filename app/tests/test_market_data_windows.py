@@ -55,3 +55,11 @@ def test_a_year_of_hours_is_one_question() -> None:
 
 def test_what_has_not_settled_is_not_cut() -> None:
     assert cut(YEAR, Timeframe.M1, YEAR.time_from, STOCK) == [YEAR]
+
+
+def test_the_first_window_may_be_shorter_than_the_others() -> None:
+    windows = cut(YEAR, Timeframe.M1, YEAR.time_till, STOCK, 4 * FEWEST_BARS, first=FEWEST_BARS)
+
+    first, second, *_ = (sum(STOCK.minutes(day) for day in _days(window)) for window in windows)
+    assert FEWEST_BARS <= first < FEWEST_BARS + 900
+    assert 4 * FEWEST_BARS <= second < 4 * FEWEST_BARS + 900

@@ -87,7 +87,10 @@ def postgresql_engine(url: URL, *, pool_size: int, patience: float) -> AsyncEngi
 
 
 async def postgresql_connection(url: URL) -> Any:  # noqa: ANN401  # asyncpg is not typed
-    """Open a connection of the driver's own, for statements that are one snapshot each."""
+    """Open a connection of the driver's own, for statements that read and are one snapshot each.
+
+    Nothing is set when it begins: PgBouncer refuses parameters that it does not know.
+    """
     _, arguments = create_async_engine(url).dialect.create_connect_args(url)
     return await asyncpg.connect(
         **{name: value for name, value in arguments.items() if name not in _OF_SQLALCHEMY},
