@@ -1,15 +1,17 @@
 """From the exchange to the store over real HTTP."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from urllib.parse import parse_qs
 
 import pytest
 
+from app import market_data_windows
 from app.bootstrap import Service
 from app.core.entities import SOURCED, Security, Series, Timeframe
 from app.core.errors import SecurityNotFoundError, SourceBadAnswerError, SourceMismatchError
-from app.core.market_data import LoadOutcome
+from app.core.market_data import LoadOutcome, LoadStep, Wish
 from app.core.spans import Period
 from app.market_data_windows import OVERLAP_BARS
 from app.simulator.fault_kinds import Html, Late
@@ -154,4 +156,31 @@ async def test_a_gap_before_covered_time_is_read_once_whatever_its_windows(
     asked = [request for request in simulator.requests if request.path.endswith("/candles.json")]
     assert rows > 10_000
     assert len(asked) <= rows / 499 + 3 * 5  # five windows, each with a confirming page and a part of one
+    await assert_equals_the_tape(service, simulator)
+
+
+@dataclass
+class Steps:
+    """Counts the batches that were written."""
+
+    batches: int = 0
+
+    def begin(self, missing: Sequence[Wish], /) -> None: ...
+
+    def advance(self, step: LoadStep, /) -> None:
+        assert step.rows
+        self.batches += 1
+
+
+async def test_what_a_slow_source_gave_is_written_page_by_page(
+    service: Service, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await follow(service, SBER, timeframes=(Timeframe.M1,), days=3)
+    monkeypatch.setattr(market_data_windows, "BATCH_SECONDS", -1)
+    steps = Steps()
+
+    await update_candles(service.storage, service.loader, service.clock, progress=steps)
+
+    pages = sum(request.path.endswith("/candles.json") for request in simulator.requests)
+    assert 2 < steps.batches <= pages
     await assert_equals_the_tape(service, simulator)
