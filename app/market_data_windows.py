@@ -1,22 +1,20 @@
 """A missing period as a question to the exchange, and its answer as batches; knows only the ports of the core."""
 
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from app.core.batches import Batch, Rules, batch_of
 from app.core.calendar import TradingCalendar
+from app.core.cutting import FEWEST_BARS
 from app.core.date_time import Timestamp
-from app.core.entities import SecurityCard, Series, Timeframe
+from app.core.entities import SecurityCard, Series
 from app.core.errors import SourceBadAnswerError, SourceError, SourceShiftError
 from app.core.market_data import IMarketDataAdapter, SourcePage, Wish
 from app.core.repository import ICandleRepository, IStorage, IUnitOfWork
 from app.core.spans import Period
-
-FEWEST_BARS, MOST_BARS = 5_000, 20_000
-"""How many bars a window can have: ten to forty pages, of one transaction. Windows are read concurrently."""
 
 BATCH_SECONDS = 5.0
 """What a slow source gave in so long is written, be it ever so little: a crash then loses no more."""
@@ -27,11 +25,6 @@ OVERLAP_BARS = 30
 _WITNESSES = 2  # so that one that the exchange withdrew does not keep a gap open
 _TRIES = 3
 _INSTANT = timedelta(microseconds=1)
-_MINUTE = timedelta(minutes=1)
-_DAY = timedelta(days=1)
-_YEAR = timedelta(days=365)
-_OPEN_SHARE = 0.5  # of all time, roughly
-_TURNS = 2  # windows a lane, so that none waits long for the last
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,40 +239,6 @@ class Window:
 
     def _settled(self, page: SourcePage) -> Timestamp:
         return self.rules.settled(self.series, page.as_of)
-
-
-def window_bars(missing: Iterable[Wish], lanes: int) -> int:
-    """Return how many bars a window should have: few enough that all lanes have some, else enough for a transaction."""
-    steps = sum(
-        (wish.period.time_till - wish.period.time_from) / (wish.series.timeframe.step or _YEAR) for wish in missing
-    )
-    return min(max(int(steps * _OPEN_SHARE / lanes / _TURNS), FEWEST_BARS), MOST_BARS)
-
-
-def cut(
-    period: Period,
-    timeframe: Timeframe,
-    settled: Timestamp,
-    calendar: TradingCalendar,
-    bars: int = FEWEST_BARS,
-    *,
-    first: int | None = None,
-) -> list[Period]:
-    """Cut a period into windows of some days each, at midnights, of at least so many bars; the first one of `first`.
-
-    Never where silence is not believed yet, so that cutting does not change coverage.
-    """
-    if timeframe.step is None:
-        return [period]
-    windows, begin, minutes, least = [], period.time_from, 0, first or bars
-    day = begin.moscow.date()
-    while (midnight := Timestamp.midnight(day + _DAY)) < min(period.time_till, settled):
-        minutes += calendar.minutes(day)
-        if minutes * _MINUTE >= least * timeframe.step:
-            windows.append(Period(begin, midnight))
-            begin, minutes, least = midnight, 0, bars
-        day += _DAY
-    return [*windows, Period(begin, period.time_till)]
 
 
 def _final(uow: IUnitOfWork, series: Series) -> ICandleRepository:

@@ -107,7 +107,7 @@ def batch_of(
     candles = CandlePage.join(series, (page.candles for page in pages))
     is_whole = is_followed or not candles or _end(candles, -1) <= settled or _is_closing(candles, calendar)
     candles = candles.final_before(watermark if is_whole else min(watermark, candles[-1].timestamp))
-    final = sum(candles.finals)
+    final = candles.finals.count(1)
     told_till = _end(candles, final - 1) if final else asked.time_from
     proven = _proven_till(told_till, pages, series.timeframe, calendar, settled=settled, watermark=watermark)
     return Batch(

@@ -290,6 +290,9 @@ class SeriesState:
     `reread_at`: when the last days were last read again although they were covered.
     `stale_before`: final candles that begin before it and are not covered have the prices of before a split, and are
     not shown; None when there are none.
+    `checked_at`: when the last load of all that is followed began that failed nowhere; None when something is missing
+    for certain. `failures`: how many loads in a row failed since. `asked_at`: when somebody last asked for candles, to
+    the hour. `is_grown`: followed because somebody asked for candles, not because somebody said so.
     """
 
     series: Series
@@ -303,3 +306,7 @@ class SeriesState:
     failure: str | None = None
     reread_at: Timestamp | None = None
     stale_before: Timestamp | None = None
+    checked_at: Timestamp | None = None
+    failures: int = 0
+    asked_at: Timestamp | None = None
+    is_grown: bool = False

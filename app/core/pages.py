@@ -49,14 +49,9 @@ class CandlePage(Sequence[Candle]):
     @classmethod
     def join(cls, series: Series, pages: Iterable[Self]) -> Self:
         """Put pages that follow each other into one."""
-        begins, finals = array("q"), bytearray()
-        prices = [array("d") for _ in range(6)]
-        for page in pages:
-            begins.extend(page.begins)
-            finals.extend(page.finals)
-            for column, more in zip(prices, page.prices, strict=True):
-                column.extend(more)
-        return cls.from_columns(series, begins, prices, bytes(finals))
+        parts = [(page.begins, *page.prices, page.finals) for page in pages]
+        begins, *prices, finals = [b"".join(column) for column in zip(*parts, strict=True)] or [b""] * 8
+        return cls.from_columns(series, array("q", begins), [array("d", column) for column in prices], finals)
 
     @classmethod
     def from_columns(

@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 from app.core.date_time import Timestamp
 from app.core.errors import SourceBadAnswerError, SourceError, SourcePausedError, SourceUnavailableError
 from app.core.market_data import SourceStatus
+from app.core.tally import Tally
 from app.market_data_adapter.breaker import Breaker, Breaking, Failure
 from app.market_data_adapter.ledgers import Ledger, MemoryLedger, Reading, RedisLedger
 
@@ -45,13 +46,15 @@ class Budget:
         redis: Redis | None = None,
         name: str = "exchange",
         processes: int = 4,
+        tally: Tally | None = None,
     ) -> None:
         """Take how many at once and how many a second (None: no limit), and when to leave the exchange alone.
 
         `redis` is closed with the budget; `name` begins its keys. `processes` is how many share a budget that Redis
-        does not keep.
+        does not keep. `tally`: where requests are counted.
         """
         self._breaking = breaking
+        self._tally = tally or Tally()
         self._redis = redis
         self._extra = 2 * concurrency / rate if rate else 0.0
         self._shared = None if redis is None else RedisLedger(redis, name, concurrency, rate)
@@ -71,8 +74,10 @@ class Budget:
             try:
                 yield
             except BaseException as error:
+                self._tally.requests[_outcome(error)] += 1
                 await self._learn(entry, error)
                 raise
+            self._tally.requests["ok"] += 1
             await self._learn(entry, None)
 
     async def status(self) -> SourceStatus:
@@ -160,6 +165,19 @@ class Budget:
             if self._shared is not None:
                 self._own.adopt(self._shared.last)
         self._away_until = time.monotonic() + _WITHOUT_REDIS
+
+
+def _outcome(error: BaseException) -> str:
+    """Name how a request ended that gave no answer."""
+    match error:
+        case SourceUnavailableError():
+            return "pushed_back" if error.is_pushback else "unavailable"
+        case SourceBadAnswerError():
+            return "bad_answer"
+        case SourceError():
+            return "refused"
+        case _:
+            return "given_up"
 
 
 def _failure(error: SourceError, entry: _Entry) -> Failure:

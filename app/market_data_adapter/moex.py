@@ -141,7 +141,7 @@ def _path(card: SecurityCard) -> str:
 
 
 def _wall(moment: Timestamp) -> str:
-    return moment.moscow.strftime("%Y-%m-%d %H:%M:%S")
+    return moment.moscow.replace(tzinfo=None).isoformat(" ", "seconds")
 
 
 def _slot_end(begin: int, timeframe: Timeframe) -> Timestamp:

@@ -2,16 +2,15 @@
 
 import json
 import re
+import struct
 from array import array
-from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 from math import inf
-from operator import itemgetter, le, lt
-from typing import Any
+from operator import le
+from typing import Annotated, Any
 
 import msgspec
 
@@ -20,15 +19,11 @@ from app.core.entities import SOURCED, Series, Timeframe
 from app.core.errors import SourceBadAnswerError, SourceSchemaError
 from app.core.pages import CandlePage
 from app.core.spans import Period
+from app.market_data_adapter.walls import WALL_LENGTH, unix_column, unix_of
 
 CANDLE_COLUMNS = ("begin", "open", "high", "low", "close", "volume", "value")
-_DAY = 86_400
-_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
-_MINUTES = {f" {minute // 60:02}:{minute % 60:02}:00": minute * 60 for minute in range(24 * 60)}
-_CLOCK_PART = itemgetter(slice(10, None))
 _ERROR = re.compile(rb'"error"\s*:\s*"([^"]+)"')
-_CLOCK = re.compile(r"([01]\d|2[0-3]):([0-5]\d):([0-5]\d)", re.ASCII)
-
+_Wall = Annotated[str, msgspec.Meta(min_length=WALL_LENGTH, max_length=WALL_LENGTH)]
 Values = tuple[str, float, float, float, float, float, float]
 """A row as it comes, in the order of CANDLE_COLUMNS."""
 Row = tuple[int, float, float, float, float, float, float]
@@ -42,7 +37,7 @@ class _Block(msgspec.Struct):
 
 class _CandleBlock(msgspec.Struct):
     columns: list[str]
-    data: list[Values]
+    data: list[tuple[_Wall, float, float, float, float, float, float]]
 
 
 class _CandleAnswer(msgspec.Struct):
@@ -78,8 +73,9 @@ class ParsedPage:
 
     def inside(self, period: Period) -> "ParsedPage":
         """Return the page without the rows that begin outside the period; they still count."""
+        candles = self.candles.between(period.time_from, period.time_till)
         rejected = [row for row in self.rejected if Timestamp.from_unix(row.begin) in period]
-        return replace(self, candles=self.candles.between(period.time_from, period.time_till), rejected=rejected)
+        return ParsedPage(candles, rejected, self.raw_count, self.conflicts)
 
 
 def parse_candles(body: bytes, series: Series) -> ParsedPage:
@@ -103,32 +99,6 @@ def parse_borders(body: bytes) -> Mapping[Timeframe, Period]:
     return borders
 
 
-def unix_of(wall: str) -> int:
-    """Turn a Moscow wall time `YYYY-MM-DD HH:MM:SS` into unix seconds; ValueError if it is none."""
-    midnight = _midnight(wall[:10])
-    if wall[10:11] != " ":
-        raise ValueError(f"{wall!r} is no YYYY-MM-DD HH:MM:SS")
-    if midnight is None:
-        return Timestamp.from_moscow(datetime.fromisoformat(wall)).unix
-    return midnight + _seconds(wall[11:])
-
-
-@lru_cache(maxsize=16_384)
-def _midnight(day: str) -> int | None:
-    """Return the beginning of a Moscow day; None for a day on which the clocks were changed."""
-    first = Timestamp.midnight(date.fromisoformat(day))
-    next_day = Timestamp.midnight(date.fromisoformat(day) + timedelta(days=1))
-    return first.unix if next_day - first == timedelta(days=1) else None
-
-
-@lru_cache(maxsize=_DAY)
-def _seconds(clock: str) -> int:
-    if not (match := _CLOCK.fullmatch(clock)):
-        raise ValueError(f"{clock!r} is no HH:MM:SS")
-    hours, minutes, seconds = (int(part) for part in match.groups())
-    return hours * 3600 + minutes * 60 + seconds
-
-
 def _parse_columns(body: bytes, series: Series) -> ParsedPage | None:
     """Read an answer in which nothing is odd, column by column; None sends it to those who look at each row."""
     try:
@@ -138,41 +108,17 @@ def _parse_columns(body: bytes, series: Series) -> ParsedPage | None:
     if tuple(block.columns) != CANDLE_COLUMNS or not block.data:
         return None
     walls, *prices = zip(*block.data, strict=True)
-    begins = _begins(walls, series.timeframe)
-    if begins is None or not _are_sane(*prices):
+    begins = unix_column(walls)
+    if begins is None or not _are_bars(begins, series.timeframe) or not _are_sane(*prices):
         return None
-    columns = [array("d", column) for column in prices]
-    return ParsedPage(
-        CandlePage.from_columns(series, array("q", begins), columns, bytes(len(begins))), (), len(begins), 0
-    )
+    packed = struct.Struct(f"{len(begins)}d").pack  # quicker than an array takes numbers
+    columns = [array("d", packed(*column)) for column in prices]
+    return ParsedPage(CandlePage.from_columns(series, begins, columns, bytes(len(begins))), (), len(begins), 0)
 
 
-def _begins(walls: Sequence[str], timeframe: Timeframe) -> list[int] | None:
-    """Turn the whole minutes of a column into unix seconds; None unless each begins a bar and they ascend.
-
-    What ascends as text and begins and ends with one day is of that day. Days are found by halving.
-    """
-    begins: list[int] = []
-    if not all(map(lt, walls, walls[1:])):
-        return None
-    try:
-        while len(begins) < len(walls):
-            day = walls[len(begins)][:10]
-            same = walls[len(begins) : bisect_right(walls, f"{day} ~")]
-            midnight = _day(day if same else "")
-            begins += [midnight + _MINUTES[clock] for clock in map(_CLOCK_PART, same)]
-    except (KeyError, ValueError):
-        return None
-    is_sound = timeframe is Timeframe.M1 or all(_slot(begin, timeframe) == begin for begin in begins)
-    return begins if is_sound else None
-
-
-def _day(text: str) -> int:
-    """Return where a day begins; ValueError for what is no day, or no day of 24 hours."""
-    midnight = _midnight(text) if _DATE.fullmatch(text) else None
-    if midnight is None:
-        raise ValueError(f"{text!r} is no day of 24 hours")
-    return midnight
+def _are_bars(begins: Iterable[int], timeframe: Timeframe) -> bool:
+    """Tell whether a bar begins at each of these whole minutes."""
+    return timeframe is Timeframe.M1 or all(_slot(begin, timeframe) == begin for begin in begins)
 
 
 def _are_sane(*columns: Sequence[float]) -> bool:

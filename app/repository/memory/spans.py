@@ -1,10 +1,11 @@
 """What is covered, kept in normal form."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Self
 
-from app.core.entities import CandleSpan, Series
+from app.core.date_time import Timestamp
+from app.core.entities import CandleSpan, Security, Series
 from app.core.spans import Period, merge, subtract
 from app.repository.memory.of_series import MemorySeriesCollection
 from app.repository.memory.transaction import Key, series_key
@@ -21,6 +22,11 @@ class MemorySpanRepository(MemorySeriesCollection[CandleSpan]):
 
     def filter_touching(self, period: Period, /) -> Self:
         return self._where(lambda span: span.time_from <= period.time_till and span.time_till >= period.time_from)
+
+    async def ends(self, securities: Collection[Security] = ()) -> dict[Series, Timestamp]:
+        self._window.require_whole()
+        spans = [span for span in self._select() if not securities or span.security in securities]
+        return {span.series: span.time_till for span in spans}
 
     async def add(self, items: Iterable[CandleSpan], /) -> None:
         self._transaction.require_writer()

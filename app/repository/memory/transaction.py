@@ -12,7 +12,7 @@ Key = tuple[Any, ...]
 Rows = dict[Key, Any]
 _NAMES = (
     "securities", "series", "candles", "spans", "revisions", "quarantine", "boards", "calendar", "splits",
-    "listed_splits", "renames", "board_moves", "looks",
+    "listed_splits", "renames", "board_moves", "looks", "updates", "update_parts",
 )  # fmt: skip
 
 

@@ -20,7 +20,7 @@ from db_schema import models
 _CANDLE = table_of(models.Candle)
 _PRICES = ("open", "high", "low", "close", "volume", "value")
 _NAMES = ", ".join(columns.COLUMNS)
-_ROWS_AT_ONCE = (500, 50, 1)  # 5,000 values are far below what SQLite takes (32,766)
+_ROWS_AT_ONCE = (500, 50, 1)  # 5,000 values are far below what SQLite takes (32,766), and more are no quicker
 _REST = ("is_final", *_PRICES)
 _REPLACE = (
     "ON CONFLICT (series_id, timeframe, begin) DO UPDATE SET "
@@ -78,7 +78,7 @@ class SqlCandleRepository(SqlSeriesCollection[Candle]):
         prices = [_CANDLE.c[name] for name in _PRICES]
         if self._transaction.is_postgresql:
             query = self._literal(candles.with_only_columns(_CANDLE.c.is_final, _CANDLE.c.begin, *prices))
-            values = await self._transaction.values(f"SELECT {columns.AGGREGATED} FROM ({query}) AS candle")  # noqa: S608
+            [values] = await self._transaction.fetch(f"SELECT {columns.AGGREGATED} FROM ({query}) AS candle")  # noqa: S608
             return columns.join(series, values)
         seconds = type_coerce(_CANDLE.c.begin, BigInteger) // 1_000_000
         query = self._literal(candles.with_only_columns(seconds, *prices, _CANDLE.c.is_final))
@@ -110,9 +110,9 @@ class SqlCandleRepository(SqlSeriesCollection[Candle]):
         """
         for at_once in _ROWS_AT_ONCE:
             times, count = divmod(count, at_once)
-            statement = f"{_INSERT_TUPLES}{f', {_TUPLE}' * (at_once - 1)}"
-            flat = [tuple(chain.from_iterable(islice(rows, at_once))) for _ in range(times)]
-            await self._transaction.write_tuples(statement, flat)
+            if times:
+                statement = f"{_INSERT_TUPLES}{f', {_TUPLE}' * (at_once - 1)}"
+                await self._transaction.execute_many(statement, _flat(rows, at_once, times))
 
     async def add(self, items: Iterable[Candle], /) -> None:
         pages = _pages(items)
@@ -163,14 +163,18 @@ def _pages(candles: Iterable[Candle]) -> list[CandlePage]:
     return [CandlePage.from_candles(series, by_series[series].values()) for series in sorted(by_series)]
 
 
+def _flat(rows: Iterator[tuple[object, ...]], at_once: int, times: int) -> Iterator[tuple[object, ...]]:
+    """Join so many rows to one, so many times."""
+    return (tuple(chain.from_iterable(islice(rows, at_once))) for _ in range(times))
+
+
 def _tuples(page: CandlePage, series_id: int) -> Iterator[tuple[object, ...]]:
     """Write rows as SQLite stores them, in the order of `COLUMNS`."""
-    begins = (begin * 1_000_000 for begin in page.begins)
     return zip(
         repeat(series_id, len(page)),
         repeat(page.series.timeframe.interval, len(page)),
         page.finals,
-        begins,
+        columns.microseconds(page.begins),
         *page.prices,
         strict=True,
     )

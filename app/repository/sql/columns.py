@@ -52,7 +52,7 @@ def pack(page: CandlePage, series_id: int) -> Iterator[bytes]:
 
 
 def _packed(page: CandlePage, series_id: int) -> bytes:
-    begins = array("q", [(begin - _EPOCH) * _MICROSECONDS for begin in page.begins])
+    begins = microseconds(page.begins, since=_EPOCH)
     row = bytearray(_WRITTEN.pack(10, 4, series_id, 2, page.series.timeframe.interval, 1, 0, 8, 0))
     for at in _WRITTEN_AT[1:]:
         struct.pack_into(">i", row, at - 4, 8)
@@ -62,6 +62,18 @@ def _packed(page: CandlePage, series_id: int) -> bytes:
         for byte in range(8):
             rows[at + byte :: len(row)] = values[byte::8]
     return bytes(rows)
+
+
+def microseconds(begins: "array[int]", *, since: int = 0) -> "array[int]":
+    """Turn ascending unix seconds into microseconds since a moment, given in unix seconds too.
+
+    The column is one long number, 64 bits a row: so all rows are reckoned at once. Rows before the moment would borrow.
+    """
+    if begins[:1] < array("q", [since]):
+        return array("q", [(begin - since) * _MICROSECONDS for begin in begins])
+    moments = array("q", [since]) * len(begins)
+    total = (int.from_bytes(begins, sys.byteorder) - int.from_bytes(moments, sys.byteorder)) * _MICROSECONDS
+    return array("q", total.to_bytes(begins.itemsize * len(begins), sys.byteorder))
 
 
 def join(series: Series, values: Sequence[bytes | None]) -> CandlePage:

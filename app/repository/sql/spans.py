@@ -1,14 +1,15 @@
 """What is covered, kept in normal form."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-from sqlalchemy import ColumnElement, Row, bindparam, insert, select
+from sqlalchemy import ColumnElement, Row, bindparam, func, insert, select
 
-from app.core.entities import CandleSpan, Series
+from app.core.date_time import Timestamp
+from app.core.entities import CandleSpan, Security, Series
 from app.core.spans import Period, merge, subtract
-from app.repository.sql.catalogue import require_series_ids, series_ids
+from app.repository.sql.catalogue import SECURITY, SERIES, are, require_series_ids, series_ids, series_of
 from app.repository.sql.collection import table_of
 from app.repository.sql.of_series import SqlSeriesCollection
 from db_schema import models
@@ -21,6 +22,14 @@ _TOUCHING = select(_SPAN).where(
     _SPAN.c.time_till >= bindparam("time_from"),
 )
 _INSERT = insert(_SPAN)
+_IS_COVERED = "EXISTS (SELECT FROM candle_span WHERE series_id = $1 AND time_from <= $2 AND time_till >= $3)"
+# Puts one span in place of those it touches: what is deleted is gone before what replaces it is checked.
+_COVER = (
+    "WITH touched AS (DELETE FROM candle_span"  # noqa: S608  # values are parameters
+    f" WHERE series_id = $1 AND time_from <= $3 AND time_till >= $2 AND NOT {_IS_COVERED}"
+    " RETURNING time_from, time_till) INSERT INTO candle_span"
+    f" SELECT $1, least($2, min(time_from)), greatest($3, max(time_till)) FROM touched HAVING NOT {_IS_COVERED}"
+)
 
 
 @dataclass(frozen=True)
@@ -33,9 +42,23 @@ class SqlSpanRepository(SqlSeriesCollection[CandleSpan]):
     def filter_touching(self, period: Period, /) -> Self:
         return self._where(_touches(period))
 
+    async def ends(self, securities: Collection[Security] = ()) -> dict[Series, Timestamp]:
+        self._window.require_whole()
+        wanted = [are(securities)] if securities else []
+        series = (SECURITY.c.ticker, SECURITY.c.board, SERIES.c.timeframe)
+        last = select(*series, func.max(_SPAN.c.time_till).label("end")).join_from(_SPAN, SERIES).join(SECURITY)
+        rows = await self._transaction.rows(last.where(*wanted, *self._filters()).group_by(*series))
+        return {series_of(row): row.end for row in rows}
+
     async def add(self, items: Iterable[CandleSpan], /) -> None:
         periods = _by_series(items)
         ids = await require_series_ids(self._transaction, periods)
+        if self._transaction.is_postgresql:
+            rows = [(ids[series], period) for series in sorted(periods) for period in merge(periods[series])]
+            await self._transaction.execute_many(
+                _COVER, [(series_id, period.time_from.utc, period.time_till.utc) for series_id, period in rows]
+            )
+            return
         for series in sorted(periods):
             await self._rewrite(ids[series], merge(periods[series]), lambda old, new: merge([*old, new]))
 

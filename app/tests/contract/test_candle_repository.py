@@ -246,3 +246,15 @@ async def test_the_first_and_the_last_moments_come_back(storage: IStorage, write
 async def test_a_slice_over_all_series_pages_only_the_asked_one(stored: IStorage) -> None:
     async with stored.read() as reader:
         assert await reader.candles[2:5].page(SBER_M1) == a_page([0, 1])
+
+
+@pytest.mark.parametrize(("first", "last"), [(-7, 9), (10_951, 10_962), (10_957, 10_958), (4, 5)])
+async def test_candles_of_any_year_come_back(storage: IStorage, first: int, last: int) -> None:
+    """Days since 1970; PostgreSQL counts from the first of 2000, the 10,957th."""
+    await follow(storage, SBER_D1)
+    page = CandlePage.from_rows(SBER_D1, ((day * 86_400, 1, 2, 1, 2, 3, 4, 1) for day in range(first, last)))
+    async with storage.begin() as writer:
+        await writer.candles.extend(page)
+
+    async with storage.read() as reader:
+        assert await reader.candles.page(SBER_D1) == page

@@ -119,3 +119,22 @@ async def test_spans_are_as_a_set_of_minutes(storage: IStorage) -> None:
 
             assert {n for n in range(50) for span in spans if span.time_from <= minute(n) < span.time_till} == covered
             assert all(a.time_till < b.time_from for a, b in pairwise(spans))
+
+
+async def test_the_last_end_of_each_series_is_found(storage: IStorage) -> None:
+    await follow(storage, SBER_M1, SBER_D1, GAZP_M1)
+    async with storage.begin() as writer:
+        assert await writer.spans.ends() == {}
+        await writer.spans.add([a_span(5, 7), a_span(0, 2), a_span(1, 3, SBER_D1), a_span(8, 9, GAZP_M1)])
+
+    async with storage.read() as reader:
+        of_sber = {SBER_M1: minute(7), SBER_D1: minute(3)}
+        assert await reader.spans.ends() == {**of_sber, GAZP_M1: minute(9)}
+        assert await reader.spans.ends([SBER_M1.security]) == of_sber
+        assert await reader.spans.filter_by_series(SBER_M1).ends() == {SBER_M1: minute(7)}
+        assert await reader.spans.filter_touching(Period(minute(0), minute(1))).ends() == {
+            SBER_M1: minute(2),
+            SBER_D1: minute(3),
+        }
+        with pytest.raises(TypeError, match="slice last"):
+            await reader.spans[:1].ends()

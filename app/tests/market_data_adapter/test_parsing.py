@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from app.core.date_time import Timestamp
 from app.core.entities import Security, Series, Timeframe
 from app.core.errors import SourceBadAnswerError, SourceError, SourceSchemaError
-from app.market_data_adapter.parsing import parse_borders, parse_candles, unix_of
+from app.market_data_adapter.parsing import parse_borders, parse_candles
 from app.market_data_adapter.parsing_reference import parse_cards
+from app.market_data_adapter.walls import unix_of
 
 SERIES = Series(Security("SBER", "TQBR"), Timeframe.M1)
 COLUMNS = ["begin", "open", "high", "low", "close", "volume", "value"]
@@ -133,7 +134,11 @@ def test_s15_s16_only_the_bad_row_is_rejected(changes: dict[str, object]) -> Non
 _numbers = st.sampled_from([-1, 0, 1e308, 10**400, 268.5, 271, 272.25])
 _oddities = st.one_of(_numbers, st.sampled_from([None, "1", True]))
 _minutes = [f"2024-01-03 10:0{minute}:00" for minute in range(6)]
-_odd_begins = ["2024-01-03 10:00:30", "2014-10-26 01:30:00", "2011-03-27 02:30:00", "2024-02-30 10:00:00", "10:00"]
+_odd_begins = [
+    "2024-01-03 10:00:30", "2014-10-26 01:30:00", "2011-03-27 02:30:00", "2024-02-30 10:00:00", "10:00",
+    "2024-01-03 24:00:00", "2024-01-03 10:60:00", "2024-01-03 1\u0663:00:00", "2024-01-03 10:0/:00",
+    "1014-01-03 10:00:00",
+]  # fmt: skip
 
 
 def _rows(begins: st.SearchStrategy[str], values: st.SearchStrategy[object]) -> st.SearchStrategy[list[list[object]]]:
