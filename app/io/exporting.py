@@ -5,11 +5,11 @@ from collections.abc import Awaitable, Callable
 from datetime import tzinfo
 from typing import Protocol
 
+from app.answers import encoding
 from app.core.pages import CandlePage
 from app.core.pipeline import pump
 from app.io import columnar
 from app.io.forms import FileForm
-from app.io.rest_api import encoding
 from app.use_cases.export_candles import CandleExport
 
 _AT_ONCE = 4_000

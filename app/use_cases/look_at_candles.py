@@ -29,6 +29,11 @@ class Look:
     coverage: Coverage
 
     @property
+    def is_plain(self) -> bool:
+        """Tell whether what is stored is shown as it is: no bars are made of it, and none is read again for a split."""
+        return not self.series.timeframe.is_derived and self.view.state.stale_before is None
+
+    @property
     def covering(self) -> Period:
         """The span that holds all of the period, which is covered and not empty."""
         return next(span for span in self.view.covered if span.time_till >= self.coverage.period.time_till)
@@ -68,15 +73,8 @@ async def read_covered(
     return roll_up(page, look.series.timeframe, view.covered) if look.series.timeframe.is_derived else page
 
 
-async def read_shown(
-    storage: IStorage, look: Look, window: Period, *, limit: int, newest_first: bool
-) -> CandlePage | None:
-    """Return what there is of a window, covered or not; SeriesChangedError if the series changed since.
-
-    None where that takes more than one read: of derived bars, and of a series that is read again since a split.
-    """
-    if look.series.timeframe.is_derived or look.view.state.stale_before is not None:
-        return None
+async def read_shown(storage: IStorage, look: Look, window: Period, *, limit: int, newest_first: bool) -> CandlePage:
+    """Return what there is of a window, covered or not, where `is_plain`; SeriesChangedError if the series changed."""
     period = look.coverage.period
     view, page = await storage.view_candles(look.series, period, window, limit=limit, newest_first=newest_first)
     if view.state != look.view.state:
@@ -87,17 +85,17 @@ async def read_shown(
 async def read_at_once(
     storage: IStorage, series: Series, period: Period, window: Period, *, limit: int, newest_first: bool
 ) -> tuple[Look, CandlePage] | None:
-    """Look at an aligned period and read the candles of a window in it at the same time; None if it is not covered.
+    """Look at an aligned period and read the candles of a window in it at the same time.
 
-    For series that are stored as they are. Raises SeriesNotFoundError as `look_at_candles` does.
+    For series that are stored as they are; None for one that is read again since a split. Raises SeriesNotFoundError
+    as `look_at_candles` does.
     """
     try:
         view, page = await storage.view_candles(series, period, window, limit=limit, newest_first=newest_first)
     except SeriesNotFoundError as error:
         raise unknown(series) from error
-    if not _known(series, view).is_covered(period):
-        return None
-    return Look(series, view, Coverage(period, [], view.state.history_version)), page
+    look = Look(series, view, await _coverage(storage, series, _known(series, view), period))
+    return (look, page) if look.coverage.is_covered or look.is_plain else None
 
 
 async def _coverage(storage: IStorage, series: Series, view: SeriesView, period: Period) -> Coverage:

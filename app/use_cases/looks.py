@@ -1,5 +1,6 @@
 """When lists of the exchange were read, so that they are not read too often."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 
 from app.core.date_time import Timestamp
@@ -17,3 +18,9 @@ async def remember(storage: IStorage, name: str, now: Timestamp) -> None:
     """Keep that the list was read and all of it taken notice of. Comes last: a crash before means once more."""
     async with storage.begin() as uow:
         await uow.looks.add([Look(name, now)])
+
+
+async def seen(storage: IStorage) -> Mapping[str, Timestamp]:
+    """Return when each list was read, by its name."""
+    async with storage.read() as uow:
+        return {look.name: look.seen_at async for look in uow.looks}

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, timedelta
 from itertools import combinations
 from typing import Any, cast
@@ -11,12 +12,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from app.answers.blocks import Block, Blocks
+from app.answers.writing import Form, Writing
 from app.core.entities import Series, Timeframe
 from app.core.pages import CandlePage
 from app.core.repository import IStorage, SeriesView
 from app.core.spans import Period
-from app.io.rest_api.blocks import Block, Blocks
-from app.io.rest_api.writing import Form, Writing
 from app.repository.memory import MemoryStorage
 from app.repository.sql import SqlStorage
 from app.tests.builders import SBER, SBER_M1, T0, a_page, a_state, minute
@@ -45,12 +46,12 @@ async def filled(storage: IStorage) -> IStorage:
 
 def keeping(client: Client, megabytes: float = 1) -> Client:
     """Let it keep so much."""
-    client.app.state.blocks = Blocks(int(megabytes * 2**20))
+    client.app.state.kept = replace(client.app.state.kept, blocks=Blocks(int(megabytes * 2**20)))
     return client
 
 
 def kept(client: Client) -> dict[tuple[Any, int], Any]:
-    return {key: block for key, block in client.app.state.blocks._blocks.items() if block is not None}
+    return {key: block for key, block in client.app.state.kept.blocks._blocks.items() if block is not None}
 
 
 def content(answer: Answer) -> tuple[int, bytes, dict[str, str]]:
@@ -220,9 +221,8 @@ async def test_an_open_answer_is_of_one_version_too(storage: IStorage, times: in
     meddling = Meddling(await filled(storage), times)
     client = keeping(a_client(cast("IStorage", meddling)))
 
-    answer = (
-        await client.get(PATH, {**QUERY, "from": minute(DAY).unix, "till": minute(6 * DAY).unix, "limit": 2})
-    ).json
+    asked = {**QUERY, "from": minute(DAY).unix, "till": minute(6 * DAY).unix, "limit": 2}
+    answer = (await client.get(PATH, asked, if_none_match='"another"')).json
 
     assert [candle["close"] for candle in answer["candles"]] == [1.0 + answer["version"] / 256] * 2
     assert not answer["coverage"]["complete"]
@@ -252,7 +252,7 @@ async def test_who_comes_at_the_same_time_waits_for_the_one_who_makes_the_block(
 
 async def test_all_that_is_kept_stays_within_its_bytes() -> None:
     client = keeping(a_client(await filled(MemoryStorage())), 0.06)
-    blocks = client.app.state.blocks
+    blocks = client.app.state.kept.blocks
     sizes = []
 
     for tz in ("UTC", "Europe/Moscow", "Asia/Tokyo"):

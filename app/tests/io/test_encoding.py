@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.answers import encoding
 from app.core.date_time import Timestamp
 from app.core.pages import CandlePage, Row
-from app.io.rest_api import encoding
 from app.tests.builders import SBER_M1, T0, a_page
 
 MOSCOW = ZoneInfo("Europe/Moscow")

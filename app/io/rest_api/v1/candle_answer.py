@@ -5,12 +5,12 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from app.answers import encoding
+from app.answers.rows import Rows
+from app.answers.writing import Form
 from app.core.entities import Timeframe
-from app.io.rest_api import encoding
-from app.io.rest_api.v1.candle_rows import Rows
 from app.io.rest_api.v1.candle_wish import CandleWish
 from app.io.rest_api.v1.coverage import MissingSpan, missing_spans
-from app.io.rest_api.writing import Form
 from app.use_cases.get_candles import Coverage
 
 MEDIA_TYPES = {Form.OBJECTS: "application/json", Form.COLUMNS: "application/json", Form.CSV: "text/csv; charset=utf-8"}

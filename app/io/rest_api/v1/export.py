@@ -19,7 +19,7 @@ from app.io.exporting import CandleWriter, open_writer, write_out
 from app.io.forms import FileForm
 from app.io.parameters import parse_moment, parse_security, parse_timeframe, parse_zone
 from app.io.rest_api import caching, errors
-from app.io.rest_api.dependencies import ServiceDependency
+from app.io.rest_api.dependencies import DeskDependency, ServiceDependency
 from app.use_cases.export_candles import CandleExport, export_candles, export_period
 
 router = APIRouter(prefix="/candles/export", tags=["candles"])
@@ -110,6 +110,7 @@ async def export_wish(request: Request, sent: Annotated[ExportParameters, Query(
 async def export(
     wish: Annotated[ExportWish, Depends(export_wish)],
     service: ServiceDependency,
+    desk: DeskDependency,
     request: Request,
     if_none_match: Annotated[str | None, Header(description="The `ETag` of an answer that is at hand")] = None,
 ) -> Response:
@@ -117,12 +118,14 @@ async def export(
 
     Columns are those of `GET /v1/candles`; Arrow and Parquet say in their metadata what is said there in the envelope.
     All of a file is of one history: where a covered candle changes meanwhile, the file breaks off, and the connection
-    with it.
+    with it. A file makes nothing followed: ask `GET /v1/candles` first, and for the file when the load it tells of is
+    done.
     """
     period = await export_period(
         service.storage, service.clock, wish.series, time_from=wish.time_from, time_till=wish.time_till
     )
     found = await export_candles(service.storage, wish.series, period)
+    desk.note(wish.series)
     headers = _headers(request, wish, found)
     if caching.is_known(if_none_match, headers["ETag"]):
         return Response(status_code=304, headers={**headers, "Vary": "Accept, Accept-Encoding"})

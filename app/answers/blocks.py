@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import Self
 from weakref import WeakValueDictionary
 
+from app.answers.writing import Writing
 from app.core.pages import CandlePage
-from app.io.rest_api.writing import Writing
 
 Key = tuple[Hashable, int]
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from datetime import tzinfo
 from enum import StrEnum
 
+from app.answers import encoding
 from app.core.pages import CandlePage
-from app.io.rest_api import encoding
 
 
 class Form(StrEnum):
