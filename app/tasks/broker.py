@@ -6,20 +6,19 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import structlog
-from redis.exceptions import RedisError
 from taskiq import AsyncBroker, SendTaskError, TaskiqMessage, TaskiqMiddleware, TaskiqResult
 
 from app.bootstrap import Service, bootstrap, configure_logging
 from app.core.errors import CandleServiceError, InputError
 from app.settings import Settings
+from app.tasks.counting import TaskTally, told_on_a_port
 from app.tasks.in_process_broker import InProcessBroker
+from app.tasks.schedule import Schedule
 from app.tasks.stream_broker import StreamBroker
-from app.tasks.update import kick_update
 from app.tasks.worker import consume, run_until_signal
 
 _log = structlog.stdlib.get_logger(__name__)
 _GRACE = 5.0
-_PAUSE = 5.0
 
 
 def run_worker(settings: Settings) -> None:
@@ -30,27 +29,47 @@ def run_worker(settings: Settings) -> None:
 
 
 def run_scheduler(settings: Settings) -> None:
-    """Kick an update every `update_every` seconds until SIGTERM or SIGINT. InputError without a Redis.
+    """Kick what is due, with each tick, until SIGTERM or SIGINT. InputError without a Redis.
 
     Of several schedulers one kicks; when it is gone, another does.
     """
-    url = _redis_url(settings)
+    _redis_url(settings)
     configure_logging(settings.log_level)
-    run_until_signal(lambda stop: _schedule(settings, url, stop))
+    run_until_signal(lambda stop: _schedule(settings, stop))
 
 
 @asynccontextmanager
-async def embedded(service: Service) -> AsyncIterator[None]:
-    """Update now, and then every `update_every` seconds, within this process. Leaving cancels what runs."""
-    broker = InProcessBroker(at_once=service.settings.iss_concurrency)
+async def kicking(service: Service) -> AsyncIterator[AsyncBroker]:
+    """Give the broker of who loads: workers, or without a Redis this process, which then updates as well."""
+    if service.settings.redis_url is None:
+        async with embedded(service) as broker:
+            yield broker
+    else:
+        async with open_queue(service.settings) as queue:
+            yield queue
+
+
+@asynccontextmanager
+async def embedded(service: Service) -> AsyncIterator[AsyncBroker]:
+    """Update what is due, now and with each tick, within this process. Leaving cancels what runs."""
+    broker = InProcessBroker(at_once=service.settings.lanes)
     _equip(broker, service)
     await broker.startup()
-    ticking = asyncio.create_task(_tick(broker, service.settings.update_every))
+    ticking = asyncio.create_task(Schedule(service, broker).run())
     try:
-        yield
+        yield broker
     finally:
-        ticking.cancel()
-        await asyncio.wait([ticking])
+        await _end(ticking)
+        await broker.shutdown()
+
+
+@asynccontextmanager
+async def open_queue(settings: Settings) -> AsyncIterator[StreamBroker]:
+    """Open the queue for who kicks or looks, and runs nothing. InputError without a Redis."""
+    broker = StreamBroker(_redis_url(settings), lease=settings.task_lease)
+    try:
+        yield broker
+    finally:
         await broker.shutdown()
 
 
@@ -64,6 +83,8 @@ class FailureLog(TaskiqMiddleware):
         exception: BaseException,
     ) -> None:
         match exception:
+            case SendTaskError():
+                pass  # the broker tells it once; the next tick makes up for it
             case CandleServiceError():
                 _log.warning("task failed", task=message.task_id, kind=type(exception).__name__, error=str(exception))
             case Exception():
@@ -75,42 +96,31 @@ async def _work(settings: Settings, url: str, stop: asyncio.Event) -> None:
         broker = StreamBroker(url, lease=settings.task_lease)
         broker.is_worker_process = True
         _equip(broker, service)
-        await consume(broker, stop, at_once=settings.iss_concurrency, grace=_GRACE)
+        with told_on_a_port(service):
+            await consume(broker, stop, at_once=settings.lanes, grace=_GRACE)
 
 
-async def _schedule(settings: Settings, url: str, stop: asyncio.Event) -> None:
-    broker = StreamBroker(url, lease=settings.task_lease)
-    try:
-        while not stop.is_set():
-            pause = await _tick_in_turn(broker, settings.update_every)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), pause)
-    finally:
-        await broker.shutdown()
+async def _schedule(settings: Settings, stop: asyncio.Event) -> None:
+    async with bootstrap(settings) as service, open_queue(settings) as broker:
+        ticking = asyncio.create_task(Schedule(service, broker).run())
+        try:
+            with told_on_a_port(service):
+                await asyncio.wait([ticking, asyncio.ensure_future(stop.wait())], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await _end(ticking)
 
 
-async def _tick_in_turn(broker: StreamBroker, every: float) -> float:
-    """Kick if it is this scheduler's turn; return for how many seconds there is nothing to do."""
-    try:
-        if pause := await broker.claim_tick(every):
-            return pause
-        await kick_update(broker)
-    except (RedisError, SendTaskError) as error:
-        _log.warning("no update kicked, the next tick will", error=str(error.__cause__ or error))
-        return min(_PAUSE, every)
-    return every
-
-
-async def _tick(broker: AsyncBroker, every: float) -> None:
-    while True:
-        await kick_update(broker)
-        await asyncio.sleep(every)
+async def _end(ticking: asyncio.Task[None]) -> None:
+    """Cancel it, and raise what ended it before."""
+    ticking.cancel()
+    with suppress(asyncio.CancelledError):
+        await ticking
 
 
 def _equip(broker: AsyncBroker, service: Service) -> None:
     """Give the tasks of a broker what they need."""
     broker.add_dependency_context({Service: service})
-    broker.add_middlewares(FailureLog())
+    broker.add_middlewares(FailureLog(), TaskTally(service.tally))
 
 
 def _redis_url(settings: Settings) -> str:

@@ -14,14 +14,18 @@ from app.tasks.stream_broker import Delivery, StreamBroker
 async def consume(broker: StreamBroker, stop: asyncio.Event, *, at_once: int, grace: float) -> None:
     """Run tasks, so many at once, until `stop`; then give those that run `grace` seconds and leave the rest to others.
 
-    No message is taken before there is room to run it.
+    No message is taken before there is room to run it. While there is none, an urgent task finds room for one more.
     """
-    receiver = _StreamReceiver(broker, max_async_tasks=at_once, wait_tasks_timeout=grace)
+    usual = _StreamReceiver(broker, max_async_tasks=at_once, wait_tasks_timeout=grace)
+    spare = _StreamReceiver(broker.urgent_only(), max_async_tasks=1, wait_tasks_timeout=grace, run_startup=False)
     try:
         async with asyncio.TaskGroup() as group:
             leases = group.create_task(broker.keep_leases())
-            await receiver.listen(stop)
-            await receiver.abandon()
+            async with asyncio.TaskGroup() as listening:
+                for receiver in (usual, spare):
+                    listening.create_task(receiver.listen(stop))
+            broker.abandon()
+            await asyncio.gather(usual.cancel(), spare.cancel())
             leases.cancel()
     finally:
         await broker.shutdown()
@@ -51,9 +55,12 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 class _StreamReceiver(Receiver):
     """TaskIQ's receiver, which knows what it runs."""
 
-    def __init__(self, broker: StreamBroker, *, max_async_tasks: int, wait_tasks_timeout: float) -> None:
-        super().__init__(broker, max_async_tasks=max_async_tasks, wait_tasks_timeout=wait_tasks_timeout)
-        self._stream = broker
+    def __init__(
+        self, broker: StreamBroker, *, max_async_tasks: int, wait_tasks_timeout: float, run_startup: bool = True
+    ) -> None:
+        super().__init__(
+            broker, max_async_tasks=max_async_tasks, wait_tasks_timeout=wait_tasks_timeout, run_startup=run_startup
+        )
         self._running: set[asyncio.Task[object]] = set()
 
     async def callback(self, message: bytes | AckableMessage, raise_err: bool = False) -> None:  # noqa: FBT001, FBT002  # TaskIQ's
@@ -63,11 +70,10 @@ class _StreamReceiver(Receiver):
             await super().callback(message, raise_err)
         finally:
             self._running.discard(task)
-            self._stream.release(cast("Delivery", message))
+            cast("Delivery", message).release()
 
-    async def abandon(self) -> None:
-        """Cancel what still runs, without acknowledging it."""
-        self._stream.abandon()
+    async def cancel(self) -> None:
+        """Cancel what still runs."""
         for task in self._running:
             task.cancel()
         if self._running:

@@ -14,14 +14,26 @@ ROOT = Path(__file__).parents[3]
 
 
 class Child:
-    """A running Python program. What it writes goes to the test's own output."""
+    """A running Python program. What it writes goes to the test's own output, or its messages to a file."""
 
-    def __init__(self, arguments: Sequence[str], environment: Mapping[str, str], folder: Path) -> None:
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        folder: Path,
+        *,
+        handed: Sequence[int] = (),
+        messages: int | None = None,
+    ) -> None:
+        """`handed` are file descriptors that it inherits, `messages` is the one of that file."""
         paths = [environment.get("PYTHONPATH", ""), str(ROOT)]
         self._process = subprocess.Popen(
             [sys.executable, *arguments],
             cwd=folder,
             env={**os.environ, **environment, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
+            stdin=subprocess.DEVNULL,
+            stderr=messages,
+            pass_fds=handed,
         )
 
     @property
@@ -36,9 +48,16 @@ class Child:
         self._process.kill()
         self._process.wait()
 
+    def tell(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
     async def end(self, *, within: float = 60) -> int:
         """Send SIGTERM and return the exit code."""
-        self._process.send_signal(signal.SIGTERM)
+        self.tell(signal.SIGTERM)
+        return await self.ended(within=within)
+
+    async def ended(self, *, within: float = 60) -> int:
+        """Wait for the end and return the exit code."""
         await eventually(lambda: self.has_ended, within=within)
         return self._process.returncode
 

@@ -1,5 +1,6 @@
 """What is stored against what the exchange told."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 from app.bootstrap import Service
@@ -14,6 +15,14 @@ from app.use_cases.create_security import create_security
 async def follow(service: Service, *followed: Series, since: Timestamp) -> None:
     for series in followed:
         await create_security(service.storage, service.adapter, series.security, since={series.timeframe: since})
+
+
+async def ask(service: Service, *followed: Series) -> None:
+    """Leave the trace of somebody who looks at these candles, so that bars that form are kept current, too."""
+    for series in followed:
+        async with service.storage.begin() as uow:
+            state = await uow.series.lock(series)
+            await uow.series.add([replace(state, asked_at=await service.clock.now())])
 
 
 async def is_current(service: Service, simulator: Simulator, *followed: Series) -> bool:

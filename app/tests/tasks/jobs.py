@@ -1,17 +1,21 @@
-"""A worker with tasks that write down what they do: `python -m app.tests.tasks.jobs URL JOURNAL`."""
+"""A worker with tasks that write down what they do: `python -m app.tests.tasks.jobs URL JOURNAL VERSION SKEW`."""
 
 import asyncio
 import os
 import sys
+import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 from app.tasks.stream_broker import StreamBroker
 from app.tasks.worker import consume, run_until_signal
+from app.tests.tasks.children import Child, running
 
 LEASE = 1.0
 DELIVERIES = 2
+NEVER = 600.0
+"""A lease and a patience that no test waits for."""
 
 
 class Journal:
@@ -29,10 +33,21 @@ class Journal:
     def lines(self) -> list[str]:
         return self.file.read_text().splitlines()
 
+    def counted(self, line: str) -> int:
+        return self.lines.count(line)
 
-def broker_with_jobs(url: str, journal: Journal) -> StreamBroker:
-    """Build a broker that knows `job(name, seconds)` and `die(name)`."""
-    broker = StreamBroker(url, lease=LEASE, deliveries=DELIVERIES)
+
+def broker_with_jobs(
+    url: str,
+    journal: Journal,
+    *,
+    lease: float = LEASE,
+    deliveries: int = DELIVERIES,
+    patience: float = NEVER,
+    knows_tomorrow: bool = False,
+) -> StreamBroker:
+    """Build a broker that knows `job(name, seconds)`, `die(name)`, `fail(name)` and perhaps `of_tomorrow(name)`."""
+    broker = StreamBroker(url, lease=lease, deliveries=deliveries, patience=patience)
 
     async def job(name: str, seconds: float) -> None:
         journal.write(f"started {name}")
@@ -43,24 +58,31 @@ def broker_with_jobs(url: str, journal: Journal) -> StreamBroker:
         journal.write(f"started {name}")
         os._exit(137)
 
-    broker.register_task(job, "job")
-    broker.register_task(die, "die")
+    async def fail(name: str) -> None:
+        journal.write(f"started {name}")
+        raise ValueError(name)
+
+    async def of_tomorrow(name: str) -> None:
+        journal.write(f"tomorrow {name}")
+
+    for task in (job, die, fail, *((of_tomorrow,) if knows_tomorrow else ())):
+        broker.register_task(task, task.__name__)
     return broker
 
 
-async def kick(broker: StreamBroker, name: str, seconds: float = 0, *, task: str = "job") -> None:
+async def kick(broker: StreamBroker, name: str, seconds: float = 0, *, task: str = "job", urgent: bool = False) -> None:
     """Queue a task whose id is its name."""
     known = broker.find_task(task)
     assert known is not None
     arguments = [name, seconds] if task == "job" else [name]
-    await known.kicker().with_task_id(name).kiq(*arguments)
+    await known.kicker().with_task_id(name).with_labels(urgent=urgent).kiq(*arguments)
 
 
 @asynccontextmanager
-async def a_worker(broker: StreamBroker, *, grace: float = 5) -> AsyncIterator[None]:
+async def a_worker(broker: StreamBroker, *, at_once: int = 4, grace: float = 5) -> AsyncIterator[None]:
     """Run a worker in this process for as long as the context lasts."""
     stop = asyncio.Event()
-    working = asyncio.create_task(consume(broker, stop, at_once=4, grace=grace))
+    working = asyncio.create_task(consume(broker, stop, at_once=at_once, grace=grace))
     try:
         yield
     finally:
@@ -68,8 +90,16 @@ async def a_worker(broker: StreamBroker, *, grace: float = 5) -> AsyncIterator[N
         await working
 
 
-def main(url: str, journal: str) -> None:
-    broker = broker_with_jobs(url, Journal(Path(journal)))
+def a_child(url: str, journal: Journal, version: str = "now", *, skew: float = 0) -> AbstractAsyncContextManager[Child]:
+    """Run a worker of version `now` or `tomorrow` in a process of its own, whose clock is `skew` seconds fast."""
+    arguments = (url, str(journal.file), version, str(skew))
+    return running("-m", "app.tests.tasks.jobs", *arguments, folder=journal.file.parent)
+
+
+def main(url: str, journal: str, version: str, skew: str) -> None:
+    right = time.time
+    time.time = lambda: right() + float(skew)
+    broker = broker_with_jobs(url, Journal(Path(journal)), knows_tomorrow=version == "tomorrow")
     run_until_signal(lambda stop: consume(broker, stop, at_once=4, grace=5))
 
 

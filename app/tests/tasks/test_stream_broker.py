@@ -1,59 +1,17 @@
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
-from pathlib import Path
-from typing import Any
+from contextlib import aclosing, suppress
+from functools import partial
 
 import pytest
 import redis.asyncio
 
-from app.simulator.servers import Redis
+from app.tasks.backlog import Backlog
 from app.tasks.stream_broker import StreamBroker
-from app.tests.tasks.children import Child, running
-from app.tests.tasks.jobs import DELIVERIES, LEASE, Journal, a_worker, broker_with_jobs, kick
+from app.tests.tasks.jobs import DELIVERIES, NEVER, Journal, a_child, a_worker, broker_with_jobs, kick
+from app.tests.tasks.queues import DEAD, QUEUE, URGENT, is_idle, workers_known
 from app.tests.tasks.waiting import eventually
 
-QUEUE = "candles"
-DEAD = "candles:dead"
-
-
-@pytest.fixture
-def journal(tmp_path: Path) -> Journal:
-    return Journal(tmp_path / "journal")
-
-
-@pytest.fixture
-async def client(redis_url: str) -> AsyncIterator[redis.asyncio.Redis]:
-    async with redis.asyncio.Redis.from_url(redis_url) as client:
-        yield client
-
-
-@pytest.fixture
-async def broker(redis_url: str, journal: Journal) -> AsyncIterator[StreamBroker]:
-    broker = broker_with_jobs(redis_url, journal)
-    yield broker
-    await broker.shutdown()
-
-
-def a_child(url: str, journal: Journal) -> AbstractAsyncContextManager[Child]:
-    return running("-m", "app.tests.tasks.jobs", url, str(journal.file), folder=journal.file.parent)
-
-
-async def is_idle(client: redis.asyncio.Redis) -> bool:
-    return await client.xlen(QUEUE) == 0
-
-
-async def has_ended(child: Child) -> None:
-    await eventually(lambda: child.has_ended)
-
-
-async def workers_known(client: redis.asyncio.Redis) -> int:
-    return len(await client.xinfo_consumers(QUEUE, QUEUE)) if await client.exists(QUEUE) else 0
-
-
-async def reasons_of_the_dead(client: redis.asyncio.Redis) -> list[bytes]:
-    entries: Any = await client.xrange(DEAD)
-    return [fields[b"reason"] for _, fields in entries]
+A_DAY = 86_400.0
 
 
 async def test_what_was_sent_before_the_first_worker_is_run(broker: StreamBroker, journal: Journal) -> None:
@@ -73,7 +31,7 @@ async def test_nothing_is_left_of_a_finished_task(
         await eventually(lambda: is_idle(client))
 
     assert await workers_known(client) == 0
-    assert await client.keys() == [QUEUE.encode()]
+    assert set(await client.keys()) == {QUEUE.encode(), URGENT.encode()}
 
 
 async def test_a_task_that_waits_or_runs_is_not_queued_again(
@@ -104,110 +62,54 @@ async def test_a_message_nobody_holds_and_nobody_will_get_does_not_block_its_suc
     assert await client.xlen(QUEUE) == 2
 
 
-async def test_a_message_of_a_killed_worker_is_run_again_after_its_lease(
-    redis_url: str, broker: StreamBroker, journal: Journal, client: redis.asyncio.Redis
+async def test_a_stopped_worker_leaves_what_it_did_not_finish_to_others_at_once(
+    redis_url: str, journal: Journal, client: redis.asyncio.Redis
 ) -> None:
-    async with a_child(redis_url, journal) as first:
-        await kick(broker, "job", 3 * LEASE)
-        await eventually(lambda: journal.lines == ["started job"])
-        async with a_worker(broker):
-            first.kill()
-            await eventually(lambda: journal.lines == ["started job", "started job", "ended job"])
-            await eventually(lambda: is_idle(client))
-
-
-async def test_a_task_of_three_leases_is_run_once_by_two_workers(
-    redis_url: str, broker: StreamBroker, journal: Journal, client: redis.asyncio.Redis
-) -> None:
-    async with a_worker(broker_with_jobs(redis_url, journal)), a_worker(broker_with_jobs(redis_url, journal)):
-        await kick(broker, "long", 3 * LEASE)
-        await eventually(lambda: "ended long" in journal.lines)
-        await eventually(lambda: is_idle(client))
-
-    assert journal.lines == ["started long", "ended long"]
-
-
-async def test_a_message_that_kills_its_workers_is_buried(
-    redis_url: str, broker: StreamBroker, journal: Journal, client: redis.asyncio.Redis
-) -> None:
-    await kick(broker, "poison", task="die")
-    for _ in range(DELIVERIES):
-        async with a_child(redis_url, journal) as victim:
-            await has_ended(victim)
-
-    async with a_worker(broker):
-        await eventually(lambda: client.exists(DEAD))
-        await kick(broker, "next")
-        await eventually(lambda: is_idle(client))
-
-    assert await reasons_of_the_dead(client) == [b"2 workers did not finish it"]
-    assert journal.lines == ["started poison"] * DELIVERIES + ["started next", "ended next"]
-
-
-async def test_what_nobody_can_run_is_buried_and_the_worker_goes_on(
-    broker: StreamBroker, journal: Journal, client: redis.asyncio.Redis
-) -> None:
-    stranger = {"task_id": "1", "task_name": "of_tomorrow", "labels": {}, "args": [], "kwargs": {}}
-    await client.xadd(QUEUE, {"data": b"\x80\x04no json"})
-    await client.xadd(QUEUE, {"data": b"[1, 2]"})
-    await client.xadd(QUEUE, {"something": "else"})
-    await client.xadd(QUEUE, {"data": broker.serializer.dumpb(stranger)})
-    await client.xadd(QUEUE, {"data": broker.serializer.dumpb({**stranger, "task_name": "job", "args": [1, 2, 3]})})
-    await kick(broker, "next")
-
-    async with a_worker(broker):
-        await eventually(lambda: is_idle(client))
-
-    reasons = await reasons_of_the_dead(client)
-    assert len(reasons) == 4
-    assert reasons[3] == b"no task has the name of_tomorrow"
-    assert journal.lines == ["started next", "ended next"]
-
-
-async def test_a_worker_survives_a_restart_of_redis_under_load(journal: Journal) -> None:
-    with Redis(append_only=True) as server:
-        broker = broker_with_jobs(server.url, journal)
-        names = [f"job {n}" for n in range(8)]
-        async with a_worker(broker):
-            for name in names:
-                await kick(broker, name, 0.5)
-            await eventually(lambda: len(journal.lines) >= 2)
-            await asyncio.to_thread(server.halt)
-            await eventually(lambda: sum(line.startswith("ended") for line in journal.lines) >= 4)
-            server.start()
-            await kick(broker, "after")
-            await eventually(lambda: {f"ended {name}" for name in [*names, "after"]} <= set(journal.lines))
-            async with redis.asyncio.Redis.from_url(server.url) as client:
-                await eventually(lambda: is_idle(client))
-
-        assert sorted(journal.lines) == sorted(
-            f"{what} {name}" for what in ("started", "ended") for name in [*names, "after"]
-        )
-
-
-async def test_a_worker_goes_on_when_redis_has_forgotten_everything(
-    broker: StreamBroker, journal: Journal, client: redis.asyncio.Redis
-) -> None:
-    async with a_worker(broker):
-        await kick(broker, "before")
-        await eventually(lambda: "ended before" in journal.lines)
-        await client.flushall()
-        await kick(broker, "after")
-
-        await eventually(lambda: "ended after" in journal.lines)
-
-
-async def test_a_stopped_worker_leaves_what_it_did_not_finish_to_others(
-    redis_url: str, broker: StreamBroker, journal: Journal, client: redis.asyncio.Redis
-) -> None:
-    async with a_worker(broker_with_jobs(redis_url, journal), grace=0.1):
-        await kick(broker, "long", 1)
+    first = broker_with_jobs(redis_url, journal, lease=NEVER)
+    async with a_worker(first, grace=0.1):
+        await kick(first, "long", 1)
         await eventually(lambda: journal.lines == ["started long"])
+    assert await workers_known(client) == 1  # nobody, who holds what was left
     assert journal.lines == ["started long"]
 
-    async with a_worker(broker):
+    async with a_worker(broker_with_jobs(redis_url, journal, lease=NEVER)):
         await eventually(lambda: journal.lines == ["started long", "started long", "ended long"])
         await eventually(lambda: is_idle(client))
+
+
+async def test_workers_that_died_are_forgotten(redis_url: str, journal: Journal, client: redis.asyncio.Redis) -> None:
+    async with a_child(redis_url, journal) as child:
+        await eventually(lambda: has_workers(client, 1))
+        child.kill()
+
+    async with a_worker(broker_with_jobs(redis_url, journal, lease=0.2)):
+        await eventually(lambda: has_workers(client, 2))
+        await eventually(lambda: has_workers(client, 1))
+
+
+async def has_workers(client: redis.asyncio.Redis, number: int) -> bool:
+    return await workers_known(client) == number
+
+
+async def test_the_backlog_tells_what_waits_what_runs_what_is_dead_and_who_works(
+    redis_url: str, broker: StreamBroker, journal: Journal, client: redis.asyncio.Redis
+) -> None:
+    assert await broker.backlog() == Backlog(waiting=0, running=0, dead=0, oldest_age=0, workers=0)
+
+    await client.xadd(QUEUE, {"data": "junk"}, id="1000-0")
+    for name in ("one", "two", "three"):
+        await kick(broker, name, 300)
+    await kick(broker, "urgent", 300, urgent=True)
+    before = await broker.backlog()
+    async with a_worker(broker_with_jobs(redis_url, journal), at_once=2, grace=0.1):
+        await eventually(lambda: len(journal.lines) == 3)
+        during = await broker.backlog()
+
+    assert (before.waiting, before.running, before.dead, before.workers) == (5, 0, 0, 0)
+    assert before.oldest_age > 1_000_000_000
+    assert (during.waiting, during.running, during.dead, during.workers) == (1, 3, 1, 1)
+    assert 0 < during.oldest_age < 1000
+    assert (await broker.backlog()).waiting == 4
 
 
 async def test_a_stopping_worker_finishes_what_runs(broker: StreamBroker, journal: Journal) -> None:
@@ -246,13 +148,66 @@ async def test_no_message_is_taken_before_there_is_room(
         assert pending["pending"] == 4
 
 
-async def test_of_several_schedulers_one_ticks(redis_url: str, journal: Journal) -> None:
-    async with AsyncExitStack() as stack:
-        brokers = [broker_with_jobs(redis_url, journal) for _ in range(3)]
-        for broker in brokers:
-            stack.push_async_callback(broker.shutdown)
+async def test_what_a_stopped_worker_gives_back_is_begun_at_once_however_long_the_lease(
+    redis_url: str, journal: Journal, client: redis.asyncio.Redis
+) -> None:
+    broker = broker_with_jobs(redis_url, journal, lease=A_DAY)
+    await kick(broker, "long", A_DAY)
+    for times in range(1, DELIVERIES + 3):  # no stop counts as a death
+        async with a_worker(broker_with_jobs(redis_url, journal, lease=A_DAY), grace=0):
+            await eventually(partial(has_begun, journal, times))
+    await broker.shutdown()
 
-        pauses = sorted([await broker.claim_tick(100) for broker in brokers])
+    assert not await client.exists(DEAD)
+    [message] = await client.xpending_range(QUEUE, QUEUE, "-", "+", 2)
+    assert message["times_delivered"] == 0
 
-        assert pauses[0] == 0
-        assert all(50 < pause <= 100 for pause in pauses[1:])
+
+def has_begun(journal: Journal, times: int) -> bool:
+    return journal.lines == ["started long"] * times
+
+
+async def test_an_urgent_task_comes_before_those_that_wait(broker: StreamBroker) -> None:
+    for name in ("one", "two"):
+        await kick(broker, name)
+    await kick(broker, "urgent", urgent=True)
+
+    await broker.startup()
+    async with aclosing(broker.listen()) as messages:
+        given = [broker.formatter.loads((await anext(messages)).data).task_id for _ in range(3)]
+
+    assert given == ["urgent", "one", "two"]
+
+
+async def test_an_urgent_task_finds_room_where_there_is_none(broker: StreamBroker, journal: Journal) -> None:
+    async with a_worker(broker, at_once=1, grace=0.1):
+        await kick(broker, "for ever", 300)
+        await eventually(lambda: journal.lines == ["started for ever"])
+        await kick(broker, "urgent", urgent=True)
+
+        await eventually(lambda: journal.lines[1:] == ["started urgent", "ended urgent"])
+
+
+async def test_an_urgent_kick_overtakes_the_message_that_waits_and_leaves_alone_what_is_quick_enough(
+    broker: StreamBroker, journal: Journal, client: redis.asyncio.Redis
+) -> None:
+    await kick(broker, "once")
+    await kick(broker, "once", urgent=True)
+    assert (await client.xlen(QUEUE), await client.xlen(URGENT)) == (0, 1)
+    for urgent in (True, False):
+        await kick(broker, "once", urgent=urgent)
+    assert (await client.xlen(QUEUE), await client.xlen(URGENT)) == (0, 1)
+
+    async with a_worker(broker):
+        await eventually(lambda: journal.lines == ["started once", "ended once"])
+        await eventually(lambda: is_idle(client))
+
+
+async def test_an_urgent_kick_does_not_repeat_what_runs_already(
+    broker: StreamBroker, journal: Journal, client: redis.asyncio.Redis
+) -> None:
+    async with a_worker(broker):
+        await kick(broker, "long", 1)
+        await eventually(lambda: journal.lines == ["started long"])
+        await kick(broker, "long", 1, urgent=True)
+        assert await client.xlen(URGENT) == 0
