@@ -2,20 +2,20 @@
 
 import asyncio
 import errno
-import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 
-import uvicorn
+from fastapi import FastAPI
+from taskiq import AsyncBroker
 
 from app.bootstrap import Service, bootstrap
 from app.core.errors import InputError
-from app.io.rest_api.main import create_app
+from app.io.draining import DrainingServer
+from app.io.rest_api.main import create_app, loading
+from app.io.signals import either, until_renewed, until_terminated
+from app.io.succession import notify, start_successor
 from app.settings import Settings
-from app.tasks.broker import embedded
-
-_GRACE_SECONDS = 3
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -32,47 +32,54 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 async def run_api(settings: Settings, listener: socket.socket, *, announce: Callable[[], None]) -> None:
-    """Serve until SIGTERM or cancellation; announced once it answers. Without Redis it updates the candles as well."""
+    """Serve until told to end, or until a new process does in our place; announced once it answers.
+
+    Without Redis it updates the candles as well, but not while the new process begins.
+    """
     async with AsyncExitStack() as stack:
-        told = stack.enter_context(until_terminated())
+        end = stack.enter_context(until_terminated())
+        renew = stack.enter_context(until_renewed())
         service = await stack.enter_async_context(bootstrap(settings))
-        if settings.redis_url is None:
-            await stack.enter_async_context(embedded(service))
-        await stack.enter_async_context(serving(service, listener))
+        app, server = await stack.enter_async_context(serving(service, listener))
         announce()
-        await told.wait()
+        is_succeeded = False
+        while not (end.is_set() or is_succeeded):
+            async with loading(app, service):
+                await either(end, renew)
+                if end.is_set():
+                    server.retire()
+            if renew.is_set():
+                is_succeeded = await _hand_over(settings, listener, unless=end)
+                renew.clear()
+        if not is_succeeded:
+            server.retire()
+            await asyncio.sleep(settings.drain_seconds)
+        app.state.desk.end_waits()
+        await server.drain()
 
 
 @asynccontextmanager
-async def serving(service: Service, listener: socket.socket) -> AsyncIterator[None]:
-    """Answer on this socket; on leaving, requests under way get a few seconds."""
-    app = create_app(service=service)
-    server = _Server(uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=_GRACE_SECONDS))
+async def serving(
+    service: Service, listener: socket.socket, broker: AsyncBroker | None = None
+) -> AsyncIterator[tuple[FastAPI, DrainingServer]]:
+    """Answer on this socket; on leaving, requests under way get a few seconds. `broker`: see `create_app`."""
+    app = create_app(service=service, broker=broker)
+    server = DrainingServer(app)
     running = asyncio.create_task(server.serve(sockets=[listener]))
     try:
         while not (server.started or running.done()):  # noqa: ASYNC110  # uvicorn tells no other way
             await asyncio.sleep(0.01)
-        yield
+        yield app, server
     finally:
+        app.state.desk.end_waits()
         server.should_exit = True
         await running
+        await app.state.desk.close()
 
 
-@contextmanager
-def until_terminated() -> Iterator[asyncio.Event]:
-    """Give an event that SIGTERM sets; SIGINT cancels, as everywhere."""
-    told = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGTERM, told.set)
-    try:
-        yield told
-    finally:
-        loop.remove_signal_handler(signal.SIGTERM)
-
-
-class _Server(uvicorn.Server):
-    """Leaves signals to us: uvicorn's own way repeats them when it is done, before we could close the rest."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
+async def _hand_over(settings: Settings, listener: socket.socket, *, unless: asyncio.Event) -> bool:
+    """Tell whether another process answers now."""
+    successor = await start_successor(listener, unless=unless)
+    if successor is not None and settings.notify_socket is not None:
+        notify(settings.notify_socket, f"MAINPID={successor}")
+    return successor is not None

@@ -5,23 +5,32 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+from sqlalchemy import text
+
 import db_schema
 from app.core.errors import SchemaMismatchError
-from app.repository.sql.engine import parse, place, require_file
+from app.repository.sql.engine import migration_engine, parse, place, require_file
 from app.repository.sql.translation import OUTAGES, translating
+
+_REVISION = "SELECT version_num FROM alembic_version"
 
 
 async def migrate(url: str, revision: str = "head") -> None:
-    """Migrate in one transaction; several processes may do so at once.
+    """Migrate in one transaction; several processes may do so at once. A newer store that serves us stays as it is.
 
     Raises StorageBusyError if another one migrates for longer than a minute, SchemaMismatchError if the database was
     migrated by a newer program.
     """
-    if revision != "head" or not await asyncio.to_thread(_is_newest, url):
+    if revision == "head" and await asyncio.to_thread(_needs_nothing, url):
+        return
+    try:
         await asyncio.to_thread(_upgrade, url, revision)
+    except SchemaMismatchError:
+        if revision != "head" or not db_schema.serves(await _revision(url)):
+            raise
 
 
-def _is_newest(url: str) -> bool:
+def _needs_nothing(url: str) -> bool:
     """Look into an SQLite file, which each start migrates: alembic takes longer to import than commands to work."""
     parsed = parse(url)
     file = Path(parsed.database or "")
@@ -29,8 +38,9 @@ def _is_newest(url: str) -> bool:
         return False
     try:
         with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=0)) as store:
-            return store.execute("SELECT version_num FROM alembic_version").fetchall() == [(db_schema.SCHEMA_REVISION,)]
-    except sqlite3.Error:  # whatever it is, who migrates says it better
+            [(revision,)] = store.execute(_REVISION).fetchall()
+            return db_schema.serves(revision)
+    except (sqlite3.Error, ValueError):  # whatever it is, who migrates says it better
         return False
 
 
@@ -49,3 +59,12 @@ def _upgrade(url: str, revision: str) -> None:
             command.upgrade(config, revision)
     except CommandError as error:
         raise SchemaMismatchError(f"{where} was migrated by another program: {error}") from error
+
+
+async def _revision(url: str) -> str:
+    engine = migration_engine(url)
+    try:
+        async with engine.connect() as connection:
+            return str((await connection.execute(text(_REVISION))).scalar_one())
+    finally:
+        await engine.dispose()

@@ -14,28 +14,31 @@ from app.io.cli.running import importing, loop_factory, read_settings
 def serve(
     host: Annotated[str | None, typer.Option(help="Where to listen: 0.0.0.0 for everyone. Default: HOST.")] = None,
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="0 picks a free one. Default: PORT.")] = None,
+    fd: Annotated[int | None, typer.Option(min=3, help="A socket that listens, handed over: 3 from systemd.")] = None,
+    ready_fd: Annotated[int | None, typer.Option(min=3, help="Where to write a newline once it answers.")] = None,
 ) -> None:
     """Answer the REST API, documented at /docs.
 
-    Without REDIS_URL it updates the candles as well, every UPDATE_EVERY seconds.
+    Without REDIS_URL it updates the candles as well, as they become due. SIGTERM ends it when all is answered;
+    SIGHUP, away from a terminal, lets a new process take over without a connection lost.
     """
     with importing():
         from app.bootstrap import configure_logging  # noqa: PLC0415
         from app.io.serving import listen, run_api  # noqa: PLC0415
+        from app.io.succession import announce_readiness, taken_over  # noqa: PLC0415
 
     settings = read_settings()
     configure_logging(settings.log_level)
-    listener = listen(host or settings.host, settings.port if port is None else port)
+    listener = listen(host or settings.host, settings.port if port is None else port) if fd is None else taken_over(fd)
     where, taken, *_ = listener.getsockname()
     shown = f"[{where}]" if ":" in where else where
+
+    def announce() -> None:
+        announce_readiness(ready_fd, settings.notify_socket)
+        output.say(f"the API answers at http://{shown}:{taken}, its documentation at /docs")
+
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        runner.run(
-            run_api(
-                settings,
-                listener,
-                announce=lambda: output.say(f"the API answers at http://{shown}:{taken}, its documentation at /docs"),
-            )
-        )
+        runner.run(run_api(settings, listener, announce=announce))
 
 
 def worker() -> None:
@@ -52,7 +55,7 @@ def worker() -> None:
 def scheduler() -> None:
     """Ask the workers for regular updates.
 
-    Every UPDATE_EVERY seconds; of several schedulers one asks. Needs REDIS_URL.
+    It looks what is due every TICK seconds; of several schedulers one asks. Needs REDIS_URL.
     """
     with importing():
         from app.tasks.broker import run_scheduler  # noqa: PLC0415
