@@ -11,11 +11,13 @@ from sqlalchemy import (
     Double,
     ForeignKey,
     Identity,
+    Index,
     Integer,
     MetaData,
     SmallInteger,
     Text,
     UniqueConstraint,
+    false,
     func,
     text,
 )
@@ -57,6 +59,9 @@ class Instant(TypeDecorator[Timestamp]):
 
 Code = Text().with_variant(Text(collation="C"), "postgresql")
 """A code of the exchange: both databases compare it byte by byte, as Python does."""
+
+
+_UNFINISHED = text("done_at IS NULL")
 
 
 class Base(DeclarativeBase):
@@ -151,6 +156,10 @@ class Series(Base):
     failure: Mapped[str | None]
     reread_at: Mapped[Timestamp | None]
     stale_before: Mapped[Timestamp | None]
+    checked_at: Mapped[Timestamp | None]
+    failures: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    asked_at: Mapped[Timestamp | None]
+    is_grown: Mapped[bool] = mapped_column(server_default=false())
 
 
 def _sane_prices() -> tuple[SchemaItem, ...]:
@@ -307,6 +316,44 @@ class Look(Base):
 
     name: Mapped[str] = mapped_column(Code, primary_key=True)
     seen_at: Mapped[Timestamp]
+
+
+class UpdateWish(Base):
+    """What somebody asked to have loaded, and when; what of each series stands in its parts."""
+
+    __tablename__ = "update_wish"
+
+    id: Mapped[str] = mapped_column(Code, primary_key=True)
+    asked_at: Mapped[Timestamp] = mapped_column(index=True)
+
+
+class UpdatePart(Base):
+    """Half-open `[time_from, time_till)` of one series. `asked_at` repeats that of the wish."""
+
+    __tablename__ = "update_part"
+    __table_args__ = (
+        Index("ix_update_part_unfinished", "series_id", postgresql_where=_UNFINISHED, sqlite_where=_UNFINISHED),
+    )
+
+    series_id: Mapped[int] = mapped_column(ForeignKey("series.id"), primary_key=True, autoincrement=False)
+    update_id: Mapped[str] = mapped_column(Code, ForeignKey("update_wish.id"), primary_key=True, index=True)
+    asked_at: Mapped[Timestamp]
+    time_from: Mapped[Timestamp]
+    time_till: Mapped[Timestamp]
+    again: Mapped[bool]
+    minutes_before: Mapped[int] = mapped_column(BigInteger)
+    done_at: Mapped[Timestamp | None]
+    rows: Mapped[int | None] = mapped_column(BigInteger)
+
+
+class Lease(Base):
+    """Who alone may do something until then, by the clock of the database."""
+
+    __tablename__ = "lease"
+
+    name: Mapped[str] = mapped_column(Code, primary_key=True)
+    holder: Mapped[str]
+    until: Mapped[Timestamp]
 
 
 class Source(Base):

@@ -5,7 +5,11 @@ CandleServiceError
 ├── NotFoundError
 │   ├── SecurityNotFoundError     the exchange, or the store, does not know this security
 │   ├── BoardNotFoundError        the exchange, or the store, does not know this board
-│   └── SeriesNotFoundError       nobody follows this series
+│   ├── SeriesNotFoundError       nobody follows this series
+│   └── UpdateNotFoundError       nobody asked for that, or it is long over
+├── LimitError                more than this installation does for who asks
+│   ├── FollowLimitError          so many series are followed already because somebody asked for candles
+│   └── LookupLimitError          so many codes that the exchange does not know were asked for
 ├── SeriesChangedError        candles changed between two reads of one answer: read again
 ├── SourceError               the exchange failed us
 │   ├── SourceUnavailableError    it did not answer, or asked for patience: tried again, may pass
@@ -14,6 +18,7 @@ CandleServiceError
 │   ├── SourceSchemaError         the answer lost a column or a block we need: no sense in trying again
 │   ├── SourceSignInError         it does not accept our account or token, or wants one
 │   └── SourceRefusedError        it refused this very request (4xx, redirect, bad certificate)
+├── QueueUnavailableError     the queue of tasks is away, slow or full: what was to be queued is not
 └── StorageError              the store failed us
     ├── StorageUnavailableError   cannot be reached, or went away
     ├── StorageBusyError          another writer held the SQLite file longer than the patience
@@ -49,6 +54,22 @@ class BoardNotFoundError(NotFoundError):
 
 class SeriesNotFoundError(NotFoundError):
     """Nobody follows this series."""
+
+
+class UpdateNotFoundError(NotFoundError):
+    """Nobody asked for that to be loaded, or it is long over."""
+
+
+class LimitError(CandleServiceError):
+    """What was asked makes sense, and is more than this installation does for who asks."""
+
+
+class FollowLimitError(LimitError):
+    """So many series are followed already because somebody asked for candles."""
+
+
+class LookupLimitError(LimitError):
+    """So many codes that the exchange does not know were asked for that no more are looked up for a while."""
 
 
 class SeriesChangedError(CandleServiceError):
@@ -91,6 +112,10 @@ class SourceSignInError(SourceError):
 
 class SourceRefusedError(SourceError):
     """The exchange refused this very request."""
+
+
+class QueueUnavailableError(CandleServiceError):
+    """The queue of tasks is away, slow or full: what was to be queued is not."""
 
 
 class StorageError(CandleServiceError):

@@ -28,6 +28,7 @@ from app.core.entities import (
 from app.core.markets import Board
 from app.core.pages import CandlePage
 from app.core.spans import Period
+from app.core.updates import Update, UpdatePart
 
 Entity = TypeVar("Entity")
 
@@ -55,6 +56,9 @@ class ISecurityRepository(IRepository[SecurityCard], Protocol):
     def filter_by_board(self, board: str, /) -> Self: ...
     def filter_by_ticker(self, ticker: str, /) -> Self: ...
 
+    def filter_followed(self) -> Self:
+        """Return those of which anything is followed."""
+
     async def get(self, security: Security, /) -> SecurityCard:
         """Return its card, or raise SecurityNotFoundError."""
 
@@ -79,8 +83,10 @@ class ISeriesRepository(IRepository[SeriesState], Protocol):
     """States by series. A removed series' counters are lost: stop following instead."""
 
     def filter_by_security(self, security: Security, /) -> Self: ...
+    def filter_by_securities(self, securities: Collection[Security], /) -> Self: ...
     def filter_by_timeframe(self, timeframe: Timeframe, /) -> Self: ...
     def filter_followed(self) -> Self: ...
+    def filter_grown(self) -> Self: ...
 
     async def get(self, series: Series, /) -> SeriesState:
         """Return its state, or raise SeriesNotFoundError."""
@@ -114,6 +120,9 @@ class ISpanRepository(IRepository[CandleSpan], Protocol):
 
     def filter_touching(self, period: Period, /) -> Self:
         """Return the spans that overlap the period or adjoin it."""
+
+    async def ends(self, securities: Collection[Security] = ()) -> Mapping[Series, Timestamp]:
+        """Return where the last span of each series ends, or of those of these securities; a slice raises TypeError."""
 
     async def add(self, items: Iterable[CandleSpan], /) -> None:
         """Cover these periods as well."""
@@ -149,12 +158,47 @@ class IListedSplitRepository(IRepository[ListedSplit], Protocol):
     def filter_by_ticker(self, ticker: str, /) -> Self: ...
 
 
+class IUpdateRepository(IRepository[Update], Protocol):
+    """What somebody asked to have loaded, by id."""
+
+    def filter_asked_before(self, moment: Timestamp, /) -> Self: ...
+
+    def newest_first(self) -> Self:
+        """Return the same subset, what was asked for last before all else."""
+
+    async def get(self, update_id: str, /) -> Update:
+        """Return the update, or raise UpdateNotFoundError."""
+
+
+class IUpdatePartRepository(IRepository[UpdatePart], Protocol):
+    """Parts of updates by series and id of the update."""
+
+    def filter_by_series(self, series: Series, /) -> Self: ...
+    def filter_by_update(self, update_id: str, /) -> Self: ...
+    def filter_unfinished(self) -> Self: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Look:
     """When a list of the exchange, known by a name of ours, was read last and all of it taken notice of."""
 
     name: str
     seen_at: Timestamp
+
+
+@dataclass(frozen=True, slots=True)
+class Holdings:
+    """What is held of a series, to compare an answer with.
+
+    `spans`: those that overlap or adjoin the period that was asked for; `candles`: those that begin in it. `refused`:
+    all rows of the series that failed their checks; `splits`: those of its security. All in the order of their keys.
+    """
+
+    state: SeriesState
+    spans: Sequence[Period]
+    candles: CandlePage
+    refused: Sequence[QuarantinedRow]
+    splits: Sequence[Split]
 
 
 class IUnitOfWork(Protocol):
@@ -192,11 +236,19 @@ class IUnitOfWork(Protocol):
     def looks(self) -> IRepository[Look]:
         """Looks by name."""
 
+    @property
+    def updates(self) -> IUpdateRepository: ...
+    @property
+    def update_parts(self) -> IUpdatePartRepository: ...
+
     async def claim_source(self, source: str, /) -> None:
         """Record which source fills this store; SourceMismatchError, naming both, if another one did before.
 
         Until the transaction ends nobody else claims: who adds series does so alone.
         """
+
+    async def hold(self, series: Series, period: Period, /) -> Holdings:
+        """Lock a series and read what is held of it, as `read_holdings` does, but as cheaply as can be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,6 +312,12 @@ class IStorage(Protocol):
     async def circumstances(self, series: Series, missing: Sequence[Period], /) -> Circumstances:
         """Read what tells why these periods of a stored series are missing, as `read_circumstances` does."""
 
+    async def lead(self, name: str, holder: str, /, *, seconds: float) -> bool:
+        """Take or keep the lease of a name for so many seconds, by the store's own clock; False while another has it.
+
+        No seconds give it back.
+        """
+
     async def check(self, source: str, /) -> None:
         """Return if the store answers, has the tables of this program and was filled by this source or none.
 
@@ -306,6 +364,20 @@ async def read_circumstances(uow: IUnitOfWork, series: Series, missing: Sequence
         [row.begin async for row in uow.quarantine.filter_by_series(series)],
         newest[-1].timestamp if newest else None,
         await behind[:1].count() > 0,
+    )
+
+
+async def read_holdings(uow: IUnitOfWork, series: Series, period: Period) -> Holdings:
+    """Keep other writers of a series out, and read what is held of it; SeriesNotFoundError when it has no row."""
+    state = await uow.series.lock(series)
+    touching = uow.spans.filter_by_series(series).filter_touching(period)
+    inside = uow.candles.filter_by_series(series).filter_by_timestamp_gte(period.time_from)
+    return Holdings(
+        state,
+        [Period(span.time_from, span.time_till) async for span in touching],
+        await inside.filter_by_timestamp_lt(period.time_till).page(series),
+        [row async for row in uow.quarantine.filter_by_series(series)],
+        [split async for split in uow.splits.filter_by_security(series.security)],
     )
 
 

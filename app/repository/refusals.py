@@ -7,6 +7,7 @@ from app.core.errors import (
     SeriesNotFoundError,
     SourceMismatchError,
     StorageError,
+    UpdateNotFoundError,
 )
 
 
@@ -23,6 +24,11 @@ def unknown_board(code: str) -> BoardNotFoundError:
 def unknown_series(series: Series) -> SeriesNotFoundError:
     """Say that it has no state, so that nothing can hang below it."""
     return SeriesNotFoundError(f"the store has no series {series}")
+
+
+def unknown_update(update_id: str) -> UpdateNotFoundError:
+    """Say that nobody asked for it, or too long ago."""
+    return UpdateNotFoundError(f"there is no update {update_id}: it may be long over")
 
 
 def read_only() -> StorageError:

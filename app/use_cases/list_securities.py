@@ -1,24 +1,29 @@
 """What is followed."""
 
-from app.core.entities import Security, SeriesState
+from collections.abc import Callable, Sequence
+
+from app.core.entities import Security, SecurityCard, SeriesState
 from app.core.errors import SecurityNotFoundError
-from app.core.repository import IStorage
+from app.core.repository import IStorage, IUnitOfWork
 from app.use_cases.create_security import FollowedSecurity, shortest_first
 from app.use_cases.record_renames import chains, lineage
 
+NAMED = 200
+"""Up to so many securities are asked for by name; of more, all are read."""
 
-async def list_securities(storage: IStorage) -> list[FollowedSecurity]:
-    """Return every followed security with its followed series, by board and ticker."""
+
+async def list_securities(
+    storage: IStorage, *, fits: Callable[[SecurityCard], bool] = lambda _: True, limit: int | None = None
+) -> list[FollowedSecurity]:
+    """Return every followed security with its followed series, by board and ticker.
+
+    Only those that fit, and of them the first so many: of the others no series is read.
+    """
     async with storage.read() as uow:
-        cards = {card.security: card async for card in uow.securities}
-        followed: dict[Security, list[SeriesState]] = {}
-        async for state in uow.series.filter_followed():
-            followed.setdefault(state.series.security, []).append(state)
+        cards = sorted([card async for card in uow.securities.filter_followed() if fits(card)], key=_by_board)[:limit]
+        followed = await _followed(uow, [card.security for card in cards])
         known = await chains(uow)
-    return [
-        FollowedSecurity(cards[security], shortest_first(states), lineage=known.of(cards[security]))
-        for security, states in sorted(followed.items(), key=_by_board)
-    ]
+    return [FollowedSecurity(card, shortest_first(followed[card.security]), lineage=known.of(card)) for card in cards]
 
 
 async def get_security(storage: IStorage, security: Security) -> FollowedSecurity:
@@ -32,5 +37,15 @@ async def get_security(storage: IStorage, security: Security) -> FollowedSecurit
     return FollowedSecurity(card, shortest_first(states), lineage=names)
 
 
-def _by_board(item: tuple[Security, list[SeriesState]]) -> tuple[str, str]:
-    return item[0].board, item[0].ticker
+async def _followed(uow: IUnitOfWork, securities: Sequence[Security]) -> dict[Security, list[SeriesState]]:
+    """Return what is followed of each of these."""
+    found: dict[Security, list[SeriesState]] = {security: [] for security in securities}
+    series = uow.series.filter_followed()
+    async for state in series.filter_by_securities(securities) if len(securities) <= NAMED else series:
+        if state.series.security in found:
+            found[state.series.security].append(state)
+    return found
+
+
+def _by_board(card: SecurityCard) -> tuple[str, str]:
+    return card.security.board, card.security.ticker

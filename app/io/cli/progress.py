@@ -14,6 +14,7 @@ from app.core.market_data import LoadStep, Wish
 from app.core.pages import CandlePage
 from app.core.spans import Period
 from app.use_cases.export_candles import CandleExport
+from app.use_cases.get_update import UpdateProgress
 
 _DAYS = {Timeframe.D1: 1, Timeframe.W1: 7, Timeframe.MN1: 30, Timeframe.Q1: 91}
 
@@ -50,6 +51,29 @@ class LoadProgress:
             self._rows += step.rows
             slots = _slots(step.series, step.period)
             self._progress.update(self._task, advance=slots, rows=self._rows, description=str(step.series))
+
+
+class UpdateWatch:
+    """A bar over the open minutes of an update, as a service tells of it; for a terminal."""
+
+    def __init__(self, update_id: str, console: Console | None = None) -> None:
+        """Take what to call it, and where to draw: stderr, unless told."""
+        self._progress = _bars(console or Console(stderr=True))
+        self._task = self._progress.add_task(f"update {update_id}", total=None, rows=0)
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def show(self, progress: UpdateProgress) -> None:
+        """Draw how far it is now."""
+        total = max(progress.requested, 1)
+        covered = progress.covered if progress.requested else total
+        words = str(progress.state)
+        self._progress.update(self._task, total=total, completed=covered, rows=progress.rows, description=words)
 
 
 class ExportProgress:

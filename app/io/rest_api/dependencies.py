@@ -4,10 +4,12 @@ from typing import Annotated
 
 from fastapi import Depends, Path, Request
 
+from app.answers.kept import Kept
 from app.bootstrap import Service
 from app.core.entities import Security
 from app.io.parameters import parse_security
-from app.io.rest_api.blocks import Blocks
+from app.io.rest_api.recent import RecentOutlook
+from app.io.rest_api.wish_desk import WishDesk
 
 
 async def get_service(request: Request) -> Service:
@@ -16,10 +18,28 @@ async def get_service(request: Request) -> Service:
     return service
 
 
-async def get_blocks(request: Request) -> Blocks:
-    """Return the blocks of candles that this process keeps."""
-    blocks: Blocks = request.app.state.blocks
-    return blocks
+async def get_kept(request: Request) -> Kept:
+    """Return what this process has at hand to answer with."""
+    kept: Kept = request.app.state.kept
+    return kept
+
+
+async def get_is_draining(request: Request) -> bool:
+    """Tell whether this process is about to end."""
+    is_draining: bool = request.app.state.is_draining
+    return is_draining
+
+
+async def get_recent_outlook(request: Request) -> RecentOutlook:
+    """Return the last look at all that is followed."""
+    recent: RecentOutlook = request.app.state.recent_outlook
+    return recent
+
+
+async def get_desk(request: Request) -> WishDesk:
+    """Return who answers questions for candles in this process."""
+    desk: WishDesk = request.app.state.desk
+    return desk
 
 
 async def path_security(
@@ -31,4 +51,7 @@ async def path_security(
 
 
 ServiceDependency = Annotated[Service, Depends(get_service)]
-BlocksDependency = Annotated[Blocks, Depends(get_blocks)]
+OutlookDependency = Annotated[RecentOutlook, Depends(get_recent_outlook)]
+KeptDependency = Annotated[Kept, Depends(get_kept)]
+IsDrainingDependency = Annotated[bool, Depends(get_is_draining)]
+DeskDependency = Annotated[WishDesk, Depends(get_desk)]

@@ -18,7 +18,9 @@ from starlette.routing import BaseRoute, Match
 from app.core.errors import (
     BoardNotFoundError,
     CandleServiceError,
+    FollowLimitError,
     InputError,
+    LookupLimitError,
     NotFoundError,
     SchemaMismatchError,
     SecurityNotFoundError,
@@ -32,6 +34,7 @@ from app.core.errors import (
     StorageBusyError,
     StorageError,
     StorageUnavailableError,
+    UpdateNotFoundError,
 )
 from app.io.columnar import MissingArrowError
 from app.io.rest_api.cursors import BadCursorError
@@ -82,6 +85,9 @@ _KINDS: Mapping[type[Exception], _Kind] = {
     SecurityNotFoundError: _Kind(404, "security-not-found", "There is no such security"),
     BoardNotFoundError: _Kind(404, "board-not-found", "No such board"),
     SeriesNotFoundError: _Kind(404, "series-not-found", "Nobody follows this series"),
+    UpdateNotFoundError: _Kind(404, "update-not-found", "There is no such update"),
+    FollowLimitError: _Kind(409, "follow-limit", "No more is followed for who asks"),
+    LookupLimitError: _Kind(429, "lookup-limit", "Too many unknown codes were asked for", retry_after=600),
     NotFoundError: _Kind(404, "not-found", "There is no such thing"),
     SeriesChangedError: _Kind(503, "series-changed", "The candles changed while they were read", retry_after=1),
     MissingArrowError: _Kind(501, "arrow-missing", "This form was not installed"),

@@ -1,6 +1,6 @@
 """Securities and series: the tables whose rows the others refer to."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -24,6 +24,11 @@ class MemorySecurityRepository(MemoryCollection[SecurityCard]):
 
     def filter_by_ticker(self, ticker: str, /) -> Self:
         return self._where(lambda card: card.security.ticker == ticker)
+
+    def filter_followed(self) -> Self:
+        states = self._transaction.tables.rows["series"].values()
+        followed = {state.series.security for state in states if state.followed_from is not None}
+        return self._where(lambda card: card.security in followed)
 
     async def get(self, security: Security, /) -> SecurityCard:
         card: SecurityCard | None = self._rows.get(security_key(security))
@@ -52,11 +57,17 @@ class MemorySeriesRepository(MemoryCollection[SeriesState]):
     def filter_by_security(self, security: Security, /) -> Self:
         return self._where(lambda state: state.series.security == security)
 
+    def filter_by_securities(self, securities: Collection[Security], /) -> Self:
+        return self._where(lambda state: state.series.security in securities)
+
     def filter_by_timeframe(self, timeframe: Timeframe, /) -> Self:
         return self._where(lambda state: state.series.timeframe == timeframe)
 
     def filter_followed(self) -> Self:
         return self._where(lambda state: state.followed_from is not None)
+
+    def filter_grown(self) -> Self:
+        return self._where(lambda state: state.is_grown)
 
     async def get(self, series: Series, /) -> SeriesState:
         state: SeriesState | None = self._rows.get(series_key(series))
@@ -72,6 +83,6 @@ class MemorySeriesRepository(MemoryCollection[SeriesState]):
         self._transaction.require_securities(state.series.security for state in items)
 
     def _require_childless(self, keys: set[Key]) -> None:
-        for name in ("candles", "spans", "revisions", "quarantine"):
+        for name in ("candles", "spans", "revisions", "quarantine", "update_parts"):
             if any(key[:3] in keys for key in self._transaction.tables.rows[name]):
                 raise self._transaction.fail("rows still belong to this series")

@@ -1,6 +1,7 @@
 """The store in memory: the tables as they were left last, and one writer at a time."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from typing import Self
 from app.core.entities import Series
 from app.core.errors import StorageBusyError
 from app.core.pages import CandlePage
-from app.core.repository import Circumstances, SeriesView, read_circumstances
+from app.core.repository import Circumstances, Holdings, SeriesView, read_circumstances, read_holdings
 from app.core.spans import Period
 from app.repository import refusals
 from app.repository.memory.candles import MemoryCandleRepository
@@ -26,6 +27,7 @@ from app.repository.memory.revisions import MemoryQuarantineRepository, MemoryRe
 from app.repository.memory.spans import MemorySpanRepository
 from app.repository.memory.splits import MemorySplitRepository
 from app.repository.memory.transaction import Tables, Transaction
+from app.repository.memory.updates import MemoryUpdatePartRepository, MemoryUpdateRepository
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,8 @@ class MemoryUnitOfWork:
     renames: MemoryRenameRepository
     board_moves: MemoryBoardMoveRepository
     looks: MemoryLookRepository
+    updates: MemoryUpdateRepository
+    update_parts: MemoryUpdatePartRepository
     _transaction: Transaction
 
     @classmethod
@@ -64,6 +68,8 @@ class MemoryUnitOfWork:
             MemoryRenameRepository(transaction),
             MemoryBoardMoveRepository(transaction),
             MemoryLookRepository(transaction),
+            MemoryUpdateRepository(transaction),
+            MemoryUpdatePartRepository(transaction),
             transaction,
         )
 
@@ -74,6 +80,9 @@ class MemoryUnitOfWork:
             raise refusals.other_source(stored or "", source)
         self._transaction.tables.source = source
 
+    async def hold(self, series: Series, period: Period, /) -> Holdings:
+        return await read_holdings(self, series, period)
+
 
 class MemoryStorage:
     """Lives as long as the process. A writer works on a copy, so readers never wait and never see half of it."""
@@ -83,6 +92,7 @@ class MemoryStorage:
     def __init__(self, *, patience: float = 30) -> None:
         """`patience`: seconds to wait for another writer."""
         self._tables = Tables()
+        self._leases: dict[str, tuple[str, float]] = {}
         self._turn = asyncio.Lock()
         self._patience = patience
 
@@ -124,6 +134,14 @@ class MemoryStorage:
     async def circumstances(self, series: Series, missing: Sequence[Period], /) -> Circumstances:
         async with self.read() as uow:
             return await read_circumstances(uow, series, missing)
+
+    async def lead(self, name: str, holder: str, /, *, seconds: float) -> bool:
+        now = time.monotonic()
+        leader, until = self._leases.get(name, (holder, now))
+        if leader != holder and now < until:
+            return False
+        self._leases[name] = (holder, now + seconds)
+        return True
 
     async def check(self, source: str, /) -> None:
         if self._tables.source not in (None, source):

@@ -1,6 +1,6 @@
 """Securities and series: the tables whose surrogate ids the others refer to."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -29,6 +29,8 @@ SECURITY = table_of(models.Security)
 SERIES = table_of(models.Series)
 _DESCRIPTION = [column.name for column in SECURITY.c if column.name not in {"id", "ticker", "board"}]
 TIMEFRAMES = {timeframe.interval: timeframe for timeframe in Timeframe}
+_KEY = tuple_(SECURITY.c.ticker, SECURITY.c.board, SERIES.c.timeframe)
+_IDS = select(SERIES.c.id, *_KEY.clauses).join_from(SERIES, SECURITY)
 _LOOKUP = 1_000  # keys a question, far below the 32,767 parameters of the protocol
 
 
@@ -36,12 +38,11 @@ async def series_ids(transaction: Transaction, wanted: Iterable[Series]) -> dict
     """Return the ids of those that have a row, asking only for what this transaction does not know yet."""
     wanted = set(wanted)
     unknown = [(s.security.ticker, s.security.board, s.timeframe.interval) for s in wanted - transaction.ids.keys()]
-    key = tuple_(SECURITY.c.ticker, SECURITY.c.board, SERIES.c.timeframe)
     for start in range(0, len(unknown), _LOOKUP):
-        found = select(SERIES.c.id, *key.clauses).join_from(SERIES, SECURITY)
+        found = _IDS
         if transaction.is_writer:  # as a foreign key would: the row cannot go before what is written below it
             found = found.with_for_update(read=True, key_share=True, of=SERIES)
-        for row in await transaction.rows(found.where(key.in_(unknown[start : start + _LOOKUP]))):
+        for row in await transaction.rows(found.where(_KEY.in_(unknown[start : start + _LOOKUP]))):
             transaction.ids[series_of(row)] = row.id
     return {series: transaction.ids[series] for series in wanted if series in transaction.ids}
 
@@ -84,6 +85,11 @@ async def security_ids(
     for security in sorted(securities - ids.keys()) if is_strict else ():
         raise refusals.unknown_security(security)
     return ids
+
+
+def are(securities: Collection[Security]) -> ColumnElement[bool]:
+    """Tell which rows of securities are those of these: a few hundred at most."""
+    return tuple_(SECURITY.c.ticker, SECURITY.c.board).in_([(each.ticker, each.board) for each in securities])
 
 
 def _is(security: Security) -> ColumnElement[bool]:
@@ -130,6 +136,10 @@ class SqlSecurityRepository(_Catalogue[SecurityCard]):
     def filter_by_ticker(self, ticker: str, /) -> Self:
         return self._where(SECURITY.c.ticker == ticker)
 
+    def filter_followed(self) -> Self:
+        followed = exists().where(SERIES.c.security_id == SECURITY.c.id, SERIES.c.followed_from.is_not(None))
+        return self._where(followed.correlate(SECURITY))
+
     async def get(self, security: Security, /) -> SecurityCard:
         for row in await self._transaction.rows(select(SECURITY).where(_is(security), *self._filters())):
             return self._entity(row)
@@ -175,11 +185,17 @@ class SqlSeriesRepository(_Catalogue[SeriesState]):
     def filter_by_security(self, security: Security, /) -> Self:
         return self._where(SERIES.c.security_id == id_of_security(security))
 
+    def filter_by_securities(self, securities: Collection[Security], /) -> Self:
+        return self._where(SERIES.c.security_id.in_(select(SECURITY.c.id).where(are(securities))))
+
     def filter_by_timeframe(self, timeframe: Timeframe, /) -> Self:
         return self._where(SERIES.c.timeframe == timeframe.interval)
 
     def filter_followed(self) -> Self:
         return self._where(SERIES.c.followed_from.is_not(None))
+
+    def filter_grown(self) -> Self:
+        return self._where(SERIES.c.is_grown)
 
     async def get(self, series: Series, /) -> SeriesState:
         return await self._find(series, _ONE_STATE.where(*self._filters()) if self._clauses else _ONE_STATE)
@@ -229,6 +245,10 @@ class SqlSeriesRepository(_Catalogue[SeriesState]):
             row.failure,
             row.reread_at,
             row.stale_before,
+            row.checked_at,
+            row.failures,
+            row.asked_at,
+            row.is_grown,
         )
 
 
@@ -246,4 +266,8 @@ def _state_values(state: SeriesState, security_id: int) -> Values:
         "failure": state.failure,
         "reread_at": state.reread_at,
         "stale_before": state.stale_before,
+        "checked_at": state.checked_at,
+        "failures": state.failures,
+        "asked_at": state.asked_at,
+        "is_grown": state.is_grown,
     }

@@ -21,7 +21,7 @@ from app.repository.sql.views import CARD, DAY, STATE, Found, Looked, card_of, s
 
 CONNECTIONS = 4
 """More would not make a process answer sooner."""
-_VALUES = 13  # of a row before the columns of the page
+_VALUES = 17  # of a row before the columns of the page
 
 _FIRST_SPAN = "(SELECT time_from FROM candle_span WHERE series_id = s.id ORDER BY time_from LIMIT 1) AS begin"
 _TOUCHING = (

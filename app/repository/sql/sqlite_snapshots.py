@@ -19,7 +19,7 @@ from app.repository.sql.views import CARD, DAY, STATE, Found, Looked, card_of, s
 
 Answer = TypeVar("Answer")
 
-_INSTANTS = (0, 1, 2, 5, 6, 8, 9)  # where they stand in `STATE`
+_INSTANTS = (0, 1, 2, 5, 6, 8, 9, 10, 12)  # where they stand in `STATE`
 # These speak of our own names only; values are parameters.
 _STATE = (
     f"SELECT s.id, {STATE}, (SELECT time_from FROM candle_span WHERE series_id = s.id ORDER BY time_from LIMIT 1)"  # noqa: S608
@@ -115,6 +115,7 @@ def _views(connection: sqlite3.Connection, series: Series, period: Period) -> It
         covered = [Period(_instant(a), _instant(b)) for a, b in connection.execute(_TOUCHING, ends).fetchall()]
         for at in _INSTANTS:
             values[at] = _instant(values[at])
+        values[-1] = bool(values[-1])
         yield series_id, SeriesView(state_of(series, values), _instant(begin), covered)
 
 

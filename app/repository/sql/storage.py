@@ -14,10 +14,10 @@ from sqlalchemy.pool import QueuePool
 from app.core.entities import Series
 from app.core.errors import SchemaMismatchError, StorageBusyError, StorageError, StorageUnavailableError
 from app.core.pages import CandlePage
-from app.core.repository import Circumstances, SeriesView
+from app.core.repository import Circumstances, Holdings, SeriesView
 from app.core.spans import Period
 from app.repository import refusals
-from app.repository.sql import engine
+from app.repository.sql import engine, holdings, leases
 from app.repository.sql.calendar import SqlCalendarRepository
 from app.repository.sql.candles import SqlCandleRepository
 from app.repository.sql.catalogue import SqlSecurityRepository, SqlSeriesRepository
@@ -36,8 +36,9 @@ from app.repository.sql.splits import SqlSplitRepository
 from app.repository.sql.sqlite_snapshots import SqliteSnapshots
 from app.repository.sql.transaction import Transaction
 from app.repository.sql.translation import MIGRATE, OUTAGES, translating
+from app.repository.sql.updates import SqlUpdatePartRepository, SqlUpdateRepository
 from app.repository.sql.views import ISnapshots, SqlViews
-from db_schema import SCHEMA_REVISION, models
+from db_schema import SCHEMA_REVISION, models, serves
 
 _SOURCE = table_of(models.Source)
 _POSTGRESQL_ROWS = 50_000
@@ -61,6 +62,8 @@ class SqlUnitOfWork:
     renames: SqlRenameRepository
     board_moves: SqlBoardMoveRepository
     looks: SqlLookRepository
+    updates: SqlUpdateRepository
+    update_parts: SqlUpdatePartRepository
     _transaction: Transaction
 
     @classmethod
@@ -79,6 +82,8 @@ class SqlUnitOfWork:
             SqlRenameRepository(transaction),
             SqlBoardMoveRepository(transaction),
             SqlLookRepository(transaction),
+            SqlUpdateRepository(transaction),
+            SqlUpdatePartRepository(transaction),
             transaction,
         )
 
@@ -87,6 +92,12 @@ class SqlUnitOfWork:
         claim = insert(_SOURCE).on_conflict_do_nothing(index_elements=["id"])
         await self._transaction.write(claim, [{"id": 1, "name": source}])
         await self.require_source(source, one_at_a_time=True)
+
+    async def hold(self, series: Series, period: Period, /) -> Holdings:
+        self._transaction.require_writer()
+        if self._transaction.is_postgresql:
+            return await holdings.from_postgresql(self._transaction, series, period)
+        return await holdings.from_sqlite(self._transaction, await self.series.lock(series), period)
 
     async def require_source(self, source: str, *, one_at_a_time: bool = False) -> None:
         """Raise SourceMismatchError if another source filled this store."""
@@ -164,6 +175,10 @@ class SqlStorage:
     async def circumstances(self, series: Series, missing: Sequence[Period], /) -> Circumstances:
         return await self._views.circumstances(series, missing)
 
+    async def lead(self, name: str, holder: str, /, *, seconds: float) -> bool:
+        async with self.begin() as unit_of_work:
+            return await leases.take(unit_of_work._transaction, name, holder, seconds)  # noqa: SLF001  # the storage made it
+
     async def check(self, source: str, /) -> None:
         async with self.read() as unit_of_work:
             await self._require_schema(unit_of_work)
@@ -191,8 +206,7 @@ class SqlStorage:
         if not transaction.is_postgresql:
             _ = await connection.begin()
         elif transaction.is_writer:
-            patience = {"milliseconds": f"{int(self._patience * 1000)}ms"}
-            await connection.execute(text("SELECT set_config('lock_timeout', :milliseconds, true)"), patience)
+            await connection.exec_driver_sql(f"SET LOCAL lock_timeout = {int(self._patience * 1000)}")
         else:
             _ = await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
@@ -228,15 +242,14 @@ class SqlStorage:
         transaction = unit_of_work._transaction  # noqa: SLF001  # the storage made it
         stored = [row.version_num for row in await transaction.rows(text("SELECT version_num FROM alembic_version"))]
         newest = max(stored, default="")
+        if serves(newest):
+            return
         if newest > SCHEMA_REVISION:
             raise SchemaMismatchError(
                 f"{self._place} has revision {newest}: this program is older than the database (it knows "
                 f"{SCHEMA_REVISION}); install the newer one"
             )
-        if newest < SCHEMA_REVISION:
-            raise SchemaMismatchError(
-                f"{self._place} has revision {newest or 'none'}, not {SCHEMA_REVISION}: {MIGRATE}"
-            )
+        raise SchemaMismatchError(f"{self._place} has revision {newest or 'none'}, not {SCHEMA_REVISION}: {MIGRATE}")
 
 
 async def _started(pool: AsyncEngine) -> AsyncConnection:

@@ -70,6 +70,17 @@ class Transaction:
             with self._guarded():
                 await self.connection.exec_driver_sql(statement, rows)
 
+    async def execute_many(self, statement: str, rows: Iterable[tuple[object, ...]]) -> None:
+        """Execute a driver's own statement for each of the rows, in one go. They are made when the driver wants them.
+
+        On PostgreSQL a statement must have run before.
+        """
+        self.require_writer()
+        with self._guarded():
+            cursor = await (await self._driver()).executemany(statement, rows)
+            if cursor is not None:  # of SQLite's driver
+                await cursor.close()
+
     async def copy_in(self, table: str, columns: Sequence[str], packed: Iterable[bytes]) -> None:
         """Write rows in the binary format; PostgreSQL only. A statement must have run before: it begins lazily."""
         self.require_writer()
@@ -82,16 +93,16 @@ class Transaction:
         with self._guarded():
             await (await self._driver()).copy_to_table(table, source=pieces(), columns=list(columns), format="binary")
 
-    async def values(self, query: str) -> Sequence[Any]:
-        """Read one row as the driver gives it; PostgreSQL only. A statement must have run before."""
+    async def fetch(self, query: str, *values: object) -> Sequence[Any]:
+        """Read rows as the driver gives them; PostgreSQL only. A statement must have run before."""
         with self._guarded():
-            found: Sequence[Any] = await (await self._driver()).fetchrow(query)
+            found: Sequence[Any] = await (await self._driver()).fetch(query, *values)
             return found
 
-    async def tuples(self, query: str) -> Sequence[tuple[Any, ...]]:
+    async def tuples(self, query: str, *values: object) -> Sequence[tuple[Any, ...]]:
         """Read rows as the driver gives them; SQLite only."""
         with self._guarded():
-            found: Sequence[tuple[Any, ...]] = await (await self._driver()).execute_fetchall(query)
+            found: Sequence[tuple[Any, ...]] = await (await self._driver()).execute_fetchall(query, values)
             return found
 
     async def _driver(self) -> Any:  # noqa: ANN401  # asyncpg is not typed

@@ -27,6 +27,10 @@ STATE = ", ".join(
         "failure",
         "reread_at",
         "stale_before",
+        "checked_at",
+        "failures",
+        "asked_at",
+        "is_grown",
     )
 )
 """The columns of a state in the order of its fields."""
@@ -39,8 +43,11 @@ DAY = ("engine", "day", "is_traded", "trade_date", "reason", "opens", "closes", 
 
 AT_ONCE = 1
 """Batches of views on their way: of more, each would hold fewer questions, and PostgreSQL would work more."""
+_MORE_AT_ONCE = 4
+"""Batches of circumstances: one statement for each question that differs, so they gain little by waiting."""
 
 Looked = tuple[Series, Period]
+Missing = tuple[Series, tuple[Period, ...]]
 Found = tuple[SeriesView, CandlePage]
 
 
@@ -68,7 +75,8 @@ class SqlViews:
     def __init__(self, snapshots: ISnapshots) -> None:
         """Take the database's part."""
         self.snapshots = snapshots
-        self._views = Gathering(snapshots.views, at_once=AT_ONCE)
+        self._views = Gathering(self._ask_views, at_once=AT_ONCE)
+        self._circumstances = Gathering(self._ask_circumstances, at_once=_MORE_AT_ONCE)
 
     async def view(self, series: Series, period: Period) -> SeriesView:
         for found in await self._views((series, period)):
@@ -84,10 +92,21 @@ class SqlViews:
         return found
 
     async def circumstances(self, series: Series, missing: Sequence[Period]) -> Circumstances:
-        found = await self.snapshots.circumstances(series, missing)
-        if found is None:
-            raise refusals.unknown_series(series)
-        return found
+        for found in await self._circumstances((series, tuple(missing))):
+            return found
+        raise refusals.unknown_series(series)
+
+    async def _ask_views(self, asked: Sequence[Looked]) -> Sequence[Sequence[SeriesView]]:
+        """Ask once what many want to know."""
+        distinct = list(dict.fromkeys(asked))
+        found = dict(zip(distinct, await self.snapshots.views(distinct), strict=True))
+        return [found[one] for one in asked]
+
+    async def _ask_circumstances(self, asked: Sequence[Missing]) -> Sequence[Sequence[Circumstances]]:
+        distinct = list(dict.fromkeys(asked))
+        answers = [await self.snapshots.circumstances(series, missing) for series, missing in distinct]
+        found = {one: [] if answer is None else [answer] for one, answer in zip(distinct, answers, strict=True)}
+        return [found[one] for one in asked]
 
 
 def card_of(series: Series, values: Sequence[Any]) -> SecurityCard:

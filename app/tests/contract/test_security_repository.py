@@ -4,7 +4,7 @@ from datetime import date
 
 import pytest
 
-from app.core.entities import Security, SecurityCard
+from app.core.entities import Security, SecurityCard, Series, SeriesState, Timeframe
 from app.core.errors import SecurityNotFoundError, StorageError
 from app.core.repository import IStorage
 from app.tests.builders import GAZP, SBER, SBER_M1, a_card, follow
@@ -101,3 +101,14 @@ async def test_a_security_with_series_stays(storage: IStorage) -> None:
 
     with pytest.raises(StorageError):
         await remove()
+
+
+async def test_those_of_which_anything_is_followed_are_found(storage: IStorage) -> None:
+    await follow(storage, SBER_M1, Series(GAZP, Timeframe.M1))
+    async with storage.begin() as writer:
+        await writer.securities.add([a_card(SBER_EQ)])
+        await writer.series.add([SeriesState(Series(GAZP, Timeframe.M1)), SeriesState(Series(SBER, Timeframe.D1))])
+
+    async with storage.read() as reader:
+        assert [card.security async for card in reader.securities.filter_followed()] == [SBER]
+        assert await reader.securities.filter_followed().filter_by_board("EQBR").count() == 0

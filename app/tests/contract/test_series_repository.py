@@ -1,5 +1,7 @@
 """What every repository of series owes the core."""
 
+from dataclasses import replace
+
 import pytest
 
 from app.core.entities import Series, SeriesState, Timeframe
@@ -32,6 +34,10 @@ FULL = SeriesState(
     failure="HTTP 503",
     reread_at=minute(8),
     stale_before=minute(2),
+    checked_at=minute(9),
+    failures=3,
+    asked_at=minute(10),
+    is_grown=True,
 )
 
 
@@ -64,6 +70,8 @@ async def test_filters(storage: IStorage) -> None:
         assert [s.series async for s in writer.series.filter_by_timeframe(Timeframe.M1)] == [GAZP_M1, SBER_M1]
         assert [s.series async for s in writer.series.filter_followed()] == [GAZP_M1, SBER_M1]
         assert await writer.series.filter_followed().filter_by_security(SBER).count() == 1
+        await writer.series.add([replace(a_state(GAZP_M1), is_grown=True)])
+        assert [s.series async for s in writer.series.filter_grown()] == [GAZP_M1]
 
 
 async def test_add_replaces_the_whole_state(storage: IStorage) -> None:
@@ -144,3 +152,13 @@ async def test_a_series_with_anything_below_it_stays(storage: IStorage, child: s
 
     async with storage.read() as reader:
         assert await reader.series.count() == 1
+
+
+async def test_states_of_several_securities_are_found(storage: IStorage) -> None:
+    await follow(storage, SBER_M1, SBER_D1, GAZP_M1)
+
+    async with storage.read() as reader:
+        assert [state.series async for state in reader.series.filter_by_securities([SBER])] == [SBER_M1, SBER_D1]
+        both = reader.series.filter_by_securities([SBER, GAZP_M1.security]).filter_by_timeframe(Timeframe.M1)
+        assert [state.series async for state in both] == [GAZP_M1, SBER_M1]
+        assert await reader.series.filter_by_securities([]).count() == 0

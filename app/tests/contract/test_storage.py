@@ -8,6 +8,7 @@ import pytest
 
 from app.core.errors import SeriesNotFoundError, SourceMismatchError, StorageError
 from app.core.repository import IStorage, IUnitOfWork
+from app.core.spans import Period
 from app.tests.builders import (
     SBER_M1,
     a_candle,
@@ -107,6 +108,7 @@ async def test_a_swallowed_error_does_not_commit_half(storage: IStorage) -> None
         lambda reader: reader.securities.clear(),
         lambda reader: reader.series.add([a_state()]),
         lambda reader: reader.series.lock(SBER_M1),
+        lambda reader: reader.hold(SBER_M1, Period(minute(0), minute(1))),
         lambda reader: reader.candles.add([a_candle()]),
         lambda reader: reader.candles.extend(a_page([1])),
         lambda reader: reader.candles.remove([a_candle()]),
@@ -171,3 +173,22 @@ class Write(Protocol):
     """Something that writes through a unit of work."""
 
     async def __call__(self, unit_of_work: IUnitOfWork) -> object: ...
+
+
+async def test_a_lease_has_one_holder_until_it_runs_out_or_is_given_back(storage: IStorage) -> None:
+    assert await storage.lead("schedule", "a", seconds=60)
+    assert await storage.lead("schedule", "a", seconds=60)
+    assert not await storage.lead("schedule", "b", seconds=60)
+    assert await storage.lead("another", "b", seconds=60)
+
+    assert await storage.lead("schedule", "a", seconds=0)
+    assert await storage.lead("schedule", "b", seconds=60)
+    assert not await storage.lead("schedule", "a", seconds=60)
+
+
+async def test_of_many_who_want_a_lease_at_once_one_gets_it(storage: IStorage) -> None:
+    names = [str(number) for number in range(5)]
+
+    got = await asyncio.gather(*(storage.lead("schedule", name, seconds=60) for name in names))
+
+    assert sorted(got) == [False] * 4 + [True]

@@ -41,15 +41,23 @@ async def test_a_new_security_is_created_and_then_found(client: Client) -> None:
     assert created.json["series"] == [
         {
             "timeframe": timeframe,
+            "verdict": "behind",
+            "lag_seconds": 830 * 60,
+            "owed_since": owed_since,
+            "current_till": None,
+            "checked_at": None,
+            "changed_at": None,
+            "failed_at": None,
+            "failure": None,
+            "failures": 0,
+            "retry_at": None,
             "followed_from": "2024-01-02T21:00:00Z",
             "as_of": None,
             "watermark": None,
-            "failed_at": None,
-            "failure": None,
             "version": 0,
             "history_version": 0,
         }
-        for timeframe in ("M1", "H1")
+        for timeframe, owed_since in (("M1", "2024-01-03T07:07:00Z"), ("H1", "2024-01-03T07:16:00Z"))
     ]
 
 

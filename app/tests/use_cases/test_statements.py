@@ -11,7 +11,9 @@ from app.settings import Settings
 QUESTIONS = (
     "what is followed",
     "update all, to the first request",
+    "how current all is",
     "update one series, to the first request",
+    "how current one security is",
     "coverage of one security",
 )
 
@@ -37,7 +39,7 @@ async def test_many_securities_cost_no_more_statements_than_a_few(service: Servi
     assert few.statements == many.statements > 0
 
 
-@pytest.mark.parametrize("question", QUESTIONS[2:])
+@pytest.mark.parametrize("question", QUESTIONS[3:])
 async def test_of_one_security_nothing_of_the_others_is_read(service: Service, question: str) -> None:
     ask = questions_to(service)[question]
     await fill(service.storage, range(1))

@@ -12,8 +12,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.core.errors import CandleServiceError, InputError
 from app.io.rest_api import errors
+from app.io.rest_api.coding import coding_of
 from app.io.rest_api.remembering import remembering
-from app.io.rest_api.v1.candle_call import Answer, Call, answer
+from app.io.rest_api.v1.candle_call import Answer, Call
 from app.io.rest_api.v1.candle_wish import CandleParameters, checked
 
 PATH = "/v1/candles"
@@ -22,7 +23,7 @@ _unquoted = remembering(unquote_plus)
 
 
 class CandleLane:
-    """Answers GET of candles that need no compressing; leaves everything else to what it surrounds."""
+    """Answers GET of candles; leaves everything else to what it surrounds."""
 
     def __init__(self, app: ASGIApp) -> None:
         """Surround the app."""
@@ -35,7 +36,7 @@ class CandleLane:
             return
         state = scope["app"].state
         try:
-            found = await answer(state.service, state.blocks, call)
+            found = await state.desk.answer(state.kept, call)
         except CandleServiceError as error:
             await (await errors.answer_known(Request(scope), error))(scope, receive, send)
         else:
@@ -45,16 +46,17 @@ class CandleLane:
 def _call(scope: Scope) -> Call | None:
     """Read a request; None for one that is not for this lane."""
     headers = dict(reversed(scope["headers"]))  # the first of a name counts
-    if scope["method"] != "GET" or b"gzip" in headers.get(b"accept-encoding", b""):
+    if scope["method"] != "GET":
         return None
     try:
+        coding = coding_of(headers.get(b"accept-encoding", b"").decode("latin-1"))
         query = _pairs(scope["query_string"].decode("latin-1"))
         sent = CandleParameters.model_validate(dict(query))
         wish = checked(query, sent, headers.get(b"accept", b"*/*").decode("latin-1"))
     except (InputError, HTTPException, ValueError):
         return None
     known = headers.get(b"if-none-match")
-    return Call(wish, PATH, query, is_zipped=False, if_none_match=None if known is None else known.decode("latin-1"))
+    return Call(wish, PATH, query, coding, None if known is None else known.decode("latin-1"))
 
 
 def _pairs(query: str) -> list[tuple[str, str]]:

@@ -10,16 +10,20 @@ from fastapi import Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
+from app.answers.writing import Form, Writing
 from app.core.date_time import Timestamp
 from app.core.entities import Series
 from app.core.errors import InputError
+from app.core.pages import CandlePage
 from app.core.spans import Period
 from app.io.parameters import parse_moment, parse_security, parse_timeframe, parse_zone
 from app.io.rest_api import cursors
 from app.io.rest_api.remembering import remembering
-from app.io.rest_api.writing import Form, Writing
+from app.io.rest_api.v1.missing import told_in_progress
+from app.use_cases.get_candles import Coverage
 
 MAX_ROWS = 10_000
+MAX_WAIT = 30
 _POSITION = struct.Struct(">III")  # unix seconds: the period's ends, and where the page before ended; until 2106
 _SECOND = timedelta(seconds=1)
 _moment = remembering(parse_moment)
@@ -55,6 +59,14 @@ class CandleParameters(BaseModel):
     )
     tz: str = Field("UTC", description="The zone in which times are written, an IANA name", examples=["Europe/Moscow"])
     shape: Literal["objects", "columns"] = Field("objects", description="JSON: an object a candle, or arrays")
+    wait: float = Field(
+        0,
+        ge=0,
+        le=MAX_WAIT,
+        allow_inf_nan=False,
+        description="How many seconds to wait for candles of this page that are being loaded, if there are any",
+        examples=[5],
+    )
     format: Literal["json", "csv"] | None = Field(None, description="By default what `Accept` asks for, else JSON")
 
 
@@ -62,7 +74,8 @@ class CandleParameters(BaseModel):
 class CandleWish:
     """A checked request: open ends are None, `part` is what is left behind a cursor.
 
-    `asked` are the ends as the query has them, where a cursor has filled in `time_from` and `time_till`.
+    `asked` are the ends as the query has them, where a cursor has filled in `time_from` and `time_till`. `under_way`:
+    what is being loaded for who asks.
     """
 
     series: Series
@@ -75,6 +88,8 @@ class CandleWish:
     form: Form
     asked: tuple[Timestamp | None, Timestamp | None]
     part: Period | None = None
+    wait: float = 0
+    under_way: Period | None = None
 
     @property
     def is_newest_first(self) -> bool:
@@ -83,6 +98,21 @@ class CandleWish:
     @property
     def writing(self) -> Writing:
         return Writing(self.form, self.zone, self.order == "desc")
+
+    def told(self, coverage: Coverage) -> Coverage:
+        """Say of what is under way that it is in progress."""
+        if self.under_way is None or coverage.is_covered:
+            return coverage
+        return replace(coverage, gaps=told_in_progress(coverage.gaps, self.under_way))
+
+    def shown(self, period: Period, page: CandlePage) -> Period:
+        """Return the part of a period that a page shows: a full one up to its last candle, whatever lies behind."""
+        window = period if self.part is None else period & self.part
+        if len(page) < self.limit:
+            return window
+        if self.is_newest_first:
+            return replace(window, time_from=page[0].timestamp)
+        return replace(window, time_till=page[-1].timestamp + _SECOND)
 
     def behind(self, cursor: str) -> "CandleWish":
         """Return the wish for what a cursor leaves, in the period that the first page had."""
@@ -130,6 +160,7 @@ def checked(pairs: Sequence[tuple[str, str]], sent: CandleParameters, accept: st
         parse_zone(sent.tz),
         _form(sent, accept),
         ends,
+        wait=sent.wait,
     )
     return wish if sent.cursor is None else wish.behind(sent.cursor)
 

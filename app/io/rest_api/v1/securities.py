@@ -1,16 +1,19 @@
 """Securities: which are followed, since when, and what is covered."""
 
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from app.bootstrap import Service
 from app.core.entities import Security, SecurityCard
 from app.core.errors import SourceError
+from app.core.freshness import Freshness
 from app.io.parameters import parse_since, parse_timeframe, parse_wanted
 from app.io.rest_api import cursors, errors
-from app.io.rest_api.dependencies import ServiceDependency, path_security
+from app.io.rest_api.dependencies import DeskDependency, ServiceDependency, path_security
 from app.io.rest_api.v1.security_answer import SecurityAnswer, SecurityList, SecuritySpans, SeriesSpans
 from app.use_cases.create_security import create_security
 from app.use_cases.get_spans import get_spans
@@ -68,7 +71,10 @@ class SecurityParameters(BaseModel):
         )
 
 
-_LOCATION = {"Location": {"description": "Where the security is found", "schema": {"type": "string"}}}
+_LOCATION = {
+    "Location": {"description": "Where the security is found", "schema": {"type": "string"}},
+    "Link": {"description": '`rel="monitor"`: how far the load of its candles is', "schema": {"type": "string"}},
+}
 _CREATED: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "It was followed already; what was new is added",
@@ -84,23 +90,30 @@ _CREATED: dict[int | str, dict[str, Any]] = {
 async def list_followed(wish: Annotated[SecurityParameters, Query()], service: ServiceDependency) -> SecurityList:
     """List the followed securities, by board and ticker."""
     begin = cursors.unseal(wish.cursor, *wish.identity).decode() if wish.cursor is not None else ""
-    found = [
-        followed
-        for followed in await list_securities(service.storage)
-        if str(followed.card.security) > begin and wish.fits(followed.card)
-    ]
+    found = await list_securities(
+        service.storage,
+        fits=lambda card: str(card.security) > begin and wish.fits(card),
+        limit=wish.limit + 1,
+    )
     page = found[: wish.limit]
+    judged = await _judged(service, [one.card.security for one in page])
     next_cursor = cursors.seal(str(page[-1].card.security).encode(), *wish.identity) if len(found) > len(page) else None
-    return SecurityList(securities=[SecurityAnswer.of(one) for one in page], count=len(page), next_cursor=next_cursor)
+    return SecurityList(
+        securities=[SecurityAnswer.of(one, judged[one.card.security]) for one in page],
+        count=len(page),
+        next_cursor=next_cursor,
+    )
 
 
 @router.post("", status_code=201, responses=_CREATED)
-async def follow(new: NewSecurity, service: ServiceDependency, response: Response) -> SecurityAnswer:
-    """Follow a security of the exchange; its candles are then read in the background.
+async def follow(
+    new: NewSecurity, service: ServiceDependency, desk: DeskDependency, response: Response
+) -> SecurityAnswer:
+    """Follow a security of the exchange; its candles are then read in the background, the newest first.
 
     Without a board its primary one is meant; the answer says which that is. Candles begin at `since`, or with the
     first one of the exchange if that is later. Followed twice is no error: timeframes are added, and an earlier `since`
-    moves the beginning back.
+    moves the beginning back. The `Link` with `rel="monitor"` tells how far the load is.
     """
     wanted = parse_wanted(new.ticker, new.board, field="ticker")
     since = await service.since(
@@ -109,11 +122,15 @@ async def follow(new: NewSecurity, service: ServiceDependency, response: Respons
     )
     with suppress(SourceError):  # merely to say what it was named before, or is now
         await record_renames(service.storage, service.directory, service.clock)
-    followed = await create_security(service.storage, service.adapter, wanted, since=since)
+    now = await service.clock.now()
+    followed = await create_security(service.storage, service.adapter, wanted, since=since, asked_at=now)
+    if followed.update is not None:
+        await desk.kick_update(followed.update)
+        response.headers["Link"] = f'</v1/updates/{followed.update.id}>; rel="monitor"'
     response.status_code = 201 if followed.is_new else 200
     security = followed.card.security
     response.headers["Location"] = f"/v1/securities/{security.board}/{security.ticker}"
-    return SecurityAnswer.of(followed)
+    return SecurityAnswer.of(followed, (await service.freshness([security])).series)
 
 
 @router.get("/{board}/{ticker}", responses=errors.responses(404, 422))
@@ -121,7 +138,8 @@ async def read_security(
     security: Annotated[Security, Depends(path_security)], service: ServiceDependency
 ) -> SecurityAnswer:
     """Read what the exchange says of a followed security, what is followed of it and how fresh that is."""
-    return SecurityAnswer.of(await get_security(service.storage, security))
+    followed = await get_security(service.storage, security)
+    return SecurityAnswer.of(followed, (await service.freshness([security])).series)
 
 
 @router.delete("/{board}/{ticker}", status_code=204, responses=errors.responses(404, 422))
@@ -144,3 +162,11 @@ async def read_spans(
     only = None if timeframe is None else parse_timeframe(timeframe)
     found = await get_spans(service.storage, service.clock, security, timeframe=only)
     return SecuritySpans(security=str(security), series=[SeriesSpans.of(coverage) for coverage in found])
+
+
+async def _judged(service: Service, securities: Sequence[Security]) -> Mapping[Security, Sequence[Freshness]]:
+    """Return how current what is followed of each of these is."""
+    found: dict[Security, list[Freshness]] = {security: [] for security in securities}
+    for each in (await service.freshness(securities)).series if securities else ():
+        found.setdefault(each.state.series.security, []).append(each)
+    return found

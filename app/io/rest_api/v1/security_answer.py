@@ -1,14 +1,16 @@
 """Securities as JSON."""
 
+from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import date, datetime
 from typing import Self
 
 from pydantic import BaseModel, Field
 
-from app.core.date_time import Timestamp
-from app.core.entities import SeriesState, Timeframe
+from app.core.entities import Timeframe
+from app.core.freshness import Freshness
 from app.io.chains import chain_object
+from app.io.rest_api.freshness_answer import SeriesFreshness, utc
 from app.io.rest_api.v1.coverage import MissingSpan, Span, missing_spans
 from app.use_cases.create_security import FollowedSecurity
 from app.use_cases.get_spans import SeriesCoverage
@@ -16,29 +18,25 @@ from app.use_cases.get_spans import SeriesCoverage
 _ORDER = list(Timeframe)
 
 
-class FollowedSeries(BaseModel):
-    """What is followed in one timeframe, and how fresh it is."""
+class FollowedSeries(SeriesFreshness):
+    """What is followed in one timeframe, and how current it is."""
 
-    timeframe: Timeframe
     followed_from: datetime | None
     as_of: datetime | None = Field(description="When the exchange gave the freshest answer that is stored")
     watermark: datetime | None = Field(description="Bars that end at or before this can be final")
-    failed_at: datetime | None = Field(description="When the last load ended early; null since one went well")
-    failure: str | None = Field(description="What ended it")
     version: int
     history_version: int
 
     @classmethod
-    def of(cls, state: SeriesState) -> Self:
+    def of(cls, found: Freshness) -> Self:
+        state = found.state
         return cls(
-            timeframe=state.series.timeframe,
-            followed_from=_utc(state.followed_from),
-            as_of=_utc(state.as_of),
-            watermark=_utc(state.watermark),
-            failed_at=_utc(state.failed_at),
-            failure=state.failure,
+            followed_from=utc(state.followed_from),
+            as_of=utc(state.as_of),
+            watermark=utc(state.watermark),
             version=state.version,
             history_version=state.history_version,
+            **cls.fields(found),
         )
 
 
@@ -95,10 +93,10 @@ class SecurityAnswer(BaseModel):
     series: list[FollowedSeries] = Field(description="Shortest timeframe first")
 
     @classmethod
-    def of(cls, followed: FollowedSecurity) -> Self:
+    def of(cls, followed: FollowedSecurity, judged: Iterable[Freshness]) -> Self:
         security = followed.card.security
-        states = sorted(followed.series, key=lambda state: _ORDER.index(state.series.timeframe))
-        series = [FollowedSeries.of(state) for state in states]
+        ordered = sorted(judged, key=lambda each: _ORDER.index(each.state.series.timeframe))
+        series = [FollowedSeries.of(each) for each in ordered]
         named = {"security": str(security), "ticker": security.ticker, "board": security.board, "series": series}
         return cls.model_validate({**asdict(followed.card), **chain_object(followed), **named})
 
@@ -126,8 +124,8 @@ class SeriesSpans(BaseModel):
     def of(cls, coverage: SeriesCoverage) -> Self:
         return cls(
             timeframe=coverage.series.timeframe,
-            followed_from=_utc(coverage.followed_from),
-            watermark=_utc(coverage.watermark),
+            followed_from=utc(coverage.followed_from),
+            watermark=utc(coverage.watermark),
             version=coverage.version,
             history_version=coverage.history_version,
             spans=[Span.of(span.time_from, span.time_till) for span in coverage.spans],
@@ -140,7 +138,3 @@ class SecuritySpans(BaseModel):
 
     security: str = Field(examples=["TQBR:SBER"])
     series: list[SeriesSpans] = Field(description="Shortest timeframe first")
-
-
-def _utc(moment: Timestamp | None) -> datetime | None:
-    return None if moment is None else moment.utc
