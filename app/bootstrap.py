@@ -1,12 +1,13 @@
 """The composition root: settings in, a working service out. Every door and every test enters here."""
 
+import asyncio
 import gc
 import json
 import logging
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
 from datetime import timedelta
 from urllib.parse import urlsplit
 
@@ -15,14 +16,18 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from app import __version__
 from app.core.batches import Rules
+from app.core.cache import ICache
 from app.core.calendar import ICalendarSource
 from app.core.date_time import Timestamp
-from app.core.entities import Timeframe
-from app.core.errors import InputError
+from app.core.entities import Security, Timeframe
+from app.core.errors import InputError, SourceError
+from app.core.freshness import Outlook
 from app.core.market_data import IClock, IMarketDataAdapter, IMarketDataLoader, SourceStatus
 from app.core.markets import IDirectory
 from app.core.repository import IStorage
+from app.core.tally import Tally
 from app.market_data_adapter.breaker import Breaking
 from app.market_data_adapter.budget import Budget
 from app.market_data_adapter.calendars import MoexCalendar
@@ -32,14 +37,17 @@ from app.market_data_adapter.iss import IssClient, Patience
 from app.market_data_adapter.moex import MoexAdapter
 from app.market_data_adapter.sign_in import Access, Account, Anonymous, Token
 from app.market_data_loader import MarketDataLoader
+from app.redis_cache import RedisCache
 from app.repository.migrate import migrate
 from app.repository.sql import SqlStorage
 from app.settings import Settings
 from app.use_cases.create_security import Since
+from app.use_cases.get_freshness import get_freshness
 
 _YOUNG = 50_000
 _MAX_SKEW = timedelta(minutes=5)
 _REDIS_PATIENCE = 1.0
+_CLOCK_PATIENCE = 2.0
 _ENCODER = json.JSONEncoder(ensure_ascii=False, default=repr)
 
 
@@ -58,8 +66,14 @@ class Service:
     clock: IClock
     directory: IDirectory
     calendar: ICalendarSource
+    rules: Rules
+    """When a bar is final."""
     source_status: Callable[[], Awaitable[SourceStatus]] = _well
     """How we stand with the exchange, without asking it."""
+    tally: Tally = field(default_factory=Tally)
+    """What this process did."""
+    cache: ICache | None = None
+    """What processes share of answers."""
 
     async def since(self, timeframes: Collection[Timeframe] = (), since: Since | None = None) -> dict[Timeframe, Since]:
         """Fill in what a caller left open: which timeframes to follow, and from when. InputError for a day to come."""
@@ -70,6 +84,24 @@ class Service:
             timeframe: since or now - self.settings.default_since(timeframe)
             for timeframe in timeframes or self.settings.default_timeframes
         }
+
+    async def freshness(self, securities: Collection[Security] = ()) -> Outlook:
+        """Judge how current everything that is followed is, or these securities.
+
+        Where the exchange tells the time and does not, it is judged as of when it was last heard of.
+        """
+        now: Timestamp | None = None
+        with suppress(SourceError, TimeoutError):
+            async with asyncio.timeout(_CLOCK_PATIENCE):
+                now = await self.clock.now()
+        return await get_freshness(
+            self.storage,
+            now,
+            rules=self.rules,
+            tick=timedelta(seconds=self.settings.tick),
+            source=await self.source_status(),
+            securities=securities,
+        )
 
 
 @asynccontextmanager
@@ -89,9 +121,11 @@ async def bootstrap(
         gc.set_threshold(_YOUNG)  # a page is some thousand objects, all gone by the next: no reason to look for cycles
     if settings.database_url.startswith("sqlite"):
         await migrate(settings.database_url)
-    budget = _budget(settings)
+    tally = Tally()
+    budget = _budget(settings, tally)
     client = _client(settings, budget)
     storage = SqlStorage.open(settings.database_url)
+    cache = _cache(settings)
     try:
         await storage.check(settings.source)
         clock = SystemClock() if settings.clock == "system" else SourceClock(client)
@@ -100,13 +134,16 @@ async def bootstrap(
             MoexAdapter(client, clock, source=settings.source, delay=settings.delay, max_skew=max_skew)
         )
         store = wrap_storage(storage)
-        loader = _loader(settings, store, adapter, clock)
+        rules = Rules(adapter.delay, timedelta(seconds=settings.final_margin), timedelta(seconds=settings.settle))
+        loader = MarketDataLoader(store, adapter, clock, rules=rules, workers=settings.lanes, tally=tally)
         directory, calendar = MoexDirectory(client), MoexCalendar(client)
-        yield Service(settings, store, adapter, loader, clock, directory, calendar, budget.status)
+        yield Service(settings, store, adapter, loader, clock, directory, calendar, rules, budget.status, tally, cache)
     finally:
         await client.close()
         await budget.close()
         await storage.close()
+        if cache is not None:
+            await cache.close()
 
 
 async def migrate_store(settings: Settings) -> None:
@@ -171,7 +208,7 @@ def _renderers() -> list[structlog.typing.Processor]:
     ]
 
 
-def _budget(settings: Settings) -> Budget:
+def _budget(settings: Settings, tally: Tally) -> Budget:
     """Open the budget, kept in Redis where there is one: a quick answer from it, or none."""
     redis: Redis | None = None
     if settings.redis_url is not None:
@@ -188,7 +225,17 @@ def _budget(settings: Settings) -> Budget:
         redis=redis,
         name=f"exchange:{urlsplit(settings.exchange_url).netloc.rpartition('@')[2]}",
         processes=settings.iss_share_processes,
+        tally=tally,
     )
+
+
+def _cache(settings: Settings) -> RedisCache | None:
+    """Open the cache, for what this program writes of this store."""
+    if settings.cache_url is None:
+        return None
+    database = urlsplit(settings.database_url)
+    store = f"{settings.source}|{database.netloc.rpartition('@')[2]}{database.path}"
+    return RedisCache.open(settings.cache_url, prefix=f"candles:{__version__}:{store}", lifetime=settings.cache_ttl)
 
 
 def _access(settings: Settings) -> Access:
@@ -214,8 +261,3 @@ def _client(settings: Settings, budget: Budget) -> IssClient:
             settings.iss_max_body,
         ),
     )
-
-
-def _loader(settings: Settings, storage: IStorage, adapter: IMarketDataAdapter, clock: IClock) -> MarketDataLoader:
-    rules = Rules(adapter.delay, timedelta(seconds=settings.final_margin), timedelta(seconds=settings.settle))
-    return MarketDataLoader(storage, adapter, clock, rules=rules, workers=settings.lanes)

@@ -1,35 +1,36 @@
 """Gaps -> pages of the exchange -> candles and spans, through bounded queues; knows only the ports of the core."""
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
-from itertools import zip_longest
+from itertools import chain, cycle
 
 from app.core.batches import Batch, Rules
 from app.core.calendar import TradingCalendar
-from app.core.corporate_actions import factors_of
+from app.core.corporate_actions import Split, factors_of
+from app.core.cutting import cut, first_bars, window_bars
 from app.core.date_time import Timestamp
 from app.core.entities import CandleSpan, QuarantinedRow, Series, SeriesState
 from app.core.errors import (
     CandleServiceError,
     SeriesNotFoundError,
-    SourceError,
+    SourcePausedError,
     SourceShiftError,
     StorageBusyError,
     StorageError,
 )
 from app.core.market_data import IClock, ILoadProgress, IMarketDataAdapter, LoadOutcome, LoadStep, Wish
-from app.core.pages import CandlePage
 from app.core.pipeline import pump
 from app.core.reconciliation import CORRECTED, WITHDRAWN, Changes, reconcile
 from app.core.repository import IStorage, IUnitOfWork
 from app.core.spans import Period, subtract
 from app.core.staleness import freshened
-from app.market_data_plan import Plan, by_series, part_of, period_of, plan_load
-from app.market_data_windows import FEWEST_BARS, Window, cut, window_bars
+from app.core.tally import Tally
+from app.market_data_plan import Plan, by_series, part_of, plan_load
+from app.market_data_windows import Window
 
 _TRIES = 3
 _QUEUED_BATCHES = 2
@@ -41,14 +42,25 @@ class MarketDataLoader:
     """Loads what is missing. A crash at any point leaves whole batches behind, and the rest missing as before."""
 
     def __init__(
-        self, storage: IStorage, adapter: IMarketDataAdapter, clock: IClock, *, rules: Rules, workers: int
+        self,
+        storage: IStorage,
+        adapter: IMarketDataAdapter,
+        clock: IClock,
+        *,
+        rules: Rules,
+        workers: int,
+        tally: Tally | None = None,
     ) -> None:
-        """Take both sides, when an answer is believed, and how many windows are read at once."""
+        """Take both sides, when an answer is believed, and how many windows are read at once.
+
+        `tally`: where rows are counted.
+        """
         self._storage = storage
         self._adapter = adapter
         self._clock = clock
         self._rules = rules
         self._workers = workers
+        self._tally = tally or Tally()
 
     async def missing(self, wishes: Iterable[Wish], /) -> Sequence[Wish]:
         return (await self._planned(wishes, await self._clock.now())).missing
@@ -66,7 +78,7 @@ class MarketDataLoader:
         plan = await self._planned(wishes, now)
         if progress is not None:
             progress.begin(plan.missing)
-        windows = _interleaved(self._windows(plan, now))
+        windows: list[Window] = []
         missing = by_series((wish.series, wish.period) for wish in plan.missing)
         turns: defaultdict[Series, asyncio.Lock] = defaultdict(asyncio.Lock)
         writers = asyncio.Semaphore(_WRITERS)
@@ -74,12 +86,17 @@ class MarketDataLoader:
         async def sink(batch: Batch) -> None:
             async with turns[batch.series], writers:  # who waits for a series holds no connection
                 changes = await _write(self._storage, batch)
+            self._tally.rows[batch.series.timeframe] += len(changes.new) + len(changes.changed)
             _record(outcome, batch, changes)
             if progress is not None:
                 progress.advance(_step(batch, missing[batch.series]))
 
         failures = await pump(
-            windows, sink, workers=self._workers, depth=_QUEUED_BATCHES, tolerate=(CandleServiceError,)
+            _noted(self._windows(plan, now), windows),
+            sink,
+            workers=self._workers,
+            depth=_QUEUED_BATCHES,
+            tolerate=(CandleServiceError,),
         )
         for position, error in failures.items():
             outcome.failures.setdefault(windows[position].series, error)
@@ -98,45 +115,53 @@ class MarketDataLoader:
         is_whole = begin >= midnight or self._rules.watermark(gap.series, now) < midnight
         return is_whole and calendar.closed_until(begin) >= min(gap.period.time_till, now)
 
-    def _windows(self, plan: Plan, now: Timestamp) -> list[Window]:
+    def _windows(self, plan: Plan, now: Timestamp) -> Iterator[Window]:
+        """Cut what is missing, when it is asked for; neighbours are of different series, for writers of one wait."""
         failed: set[Series] = set()
         bars = window_bars(plan.missing, self._workers)
-        return [
-            Window(
-                self._storage,
-                self._adapter,
-                self._rules,
-                plan.calendar_of(wish),
-                plan.cards[wish.series.security],
-                part_of(wish, period),
-                failed,
-            )
-            for number, wish in enumerate(plan.missing)
-            for period in cut(
-                wish.period,
-                wish.series.timeframe,
-                self._rules.settled(wish.series, now),
-                plan.calendar_of(wish),
-                bars,
-                first=max(bars * (number % self._workers + 1) // self._workers, FEWEST_BARS),
-            )
-        ]
+        firsts = first_bars(bars, self._workers)
+        wishes = by_series(
+            (wish.series, self._windows_of(wish, plan, now, failed, bars, first))
+            for wish, first in zip(plan.missing, cycle(firsts), strict=False)
+        )
+        return _interleaved(chain.from_iterable(each) for each in wishes.values())
+
+    def _windows_of(
+        self, wish: Wish, plan: Plan, now: Timestamp, failed: set[Series], bars: int, first: int
+    ) -> Iterator[Window]:
+        """Cut a wish into windows, oldest first, the first one of a size of its own."""
+        calendar, card = plan.calendar_of(wish), plan.cards[wish.series.security]
+        settled = self._rules.settled(wish.series, now)
+        for period in cut(wish.period, wish.series.timeframe, settled, calendar, bars, first=first):
+            part = part_of(wish, period)
+            yield Window(self._storage, self._adapter, self._rules, calendar, card, part, failed)
 
 
-def _interleaved(windows: Iterable[Window]) -> list[Window]:
-    """Order windows so that neighbours are of different series, oldest first within each: writers of one wait."""
-    of_each = by_series((window.series, window) for window in windows)
-    return [window for turn in zip_longest(*of_each.values()) for window in turn if window is not None]
+def _interleaved(many: Iterable[Iterator[Window]]) -> Iterator[Window]:
+    """Take one of each in turn until all are spent."""
+    turns = deque(many)
+    while turns:
+        turn = turns.popleft()
+        if (window := next(turn, None)) is not None:
+            turns.append(turn)
+            yield window
+
+
+def _noted(windows: Iterable[Window], begun: list[Window]) -> Iterator[Window]:
+    """Hand windows through, and keep them in the order in which they were asked for."""
+    for window in windows:
+        begun.append(window)
+        yield window
 
 
 async def _note(storage: IStorage, failures: Mapping[Series, Exception], now: Timestamp) -> None:
-    """Keep why the exchange gave no more of a series; who asked is told in any case."""
+    """Keep why a load ended early, and how often it did; who asked is told in any case."""
     for series, error in failures.items():
-        if isinstance(error, SourceError):
-            with suppress(StorageError):
-                async with storage.begin() as uow:
-                    state = await uow.series.lock(series)
-                    await uow.series.add([replace(state, failed_at=now, failure=str(error))])
+        with suppress(StorageError, SeriesNotFoundError):
+            async with storage.begin() as uow:
+                state = await uow.series.lock(series)
+                times = state.failures + (not isinstance(error, SourcePausedError))  # then it was not asked
+                await uow.series.add([replace(state, failed_at=now, failure=str(error), failures=times)])
 
 
 async def _write(storage: IStorage, batch: Batch) -> Changes:
@@ -151,18 +176,18 @@ async def _write(storage: IStorage, batch: Batch) -> Changes:
 
 async def _write_once(storage: IStorage, batch: Batch) -> Changes:
     async with storage.begin() as uow:
-        state = await uow.series.lock(batch.series)
-        if state.followed_from is None:
+        held = await uow.hold(batch.series, batch.compared)
+        if held.state.followed_from is None:
             raise SeriesNotFoundError(f"{batch.series} is not followed any more")
-        spans, stored, known = await _stored(uow, batch) if state.as_of else ([], batch.candles[:0], {})
-        factors = await _factors(uow, batch)
-        changes = reconcile(state, spans, stored, batch, quarantined=[*known.values()], factors=factors)
+        factors = _factors(batch, held.splits)
+        changes = reconcile(held.state, held.spans, held.candles, batch, quarantined=held.refused, factors=factors)
         if changes.rescaling is not None and (await uow.securities.get(batch.series.security)).is_share:
-            return _withheld(changes, state)
+            return _withheld(changes, held.state)
         await _apply(uow, batch, changes)
-        await _quarantine(uow, batch, changes, known, subtract([*spans, *changes.covered], changes.uncovered))
+        covered = subtract([*held.spans, *changes.covered], changes.uncovered)
+        await _quarantine(uow, batch, changes, {row.begin: row for row in held.refused}, covered)
         written = await freshened(uow, changes.state)
-        if written != state:
+        if written != held.state:
             await uow.series.add([written])
     return changes
 
@@ -173,21 +198,11 @@ def _withheld(changes: Changes, state: SeriesState) -> Changes:
     return Changes(none, none, none, none, none, (), (), (), state, changes.rescaling)
 
 
-async def _stored(uow: IUnitOfWork, batch: Batch) -> tuple[list[Period], CandlePage, dict[Timestamp, QuarantinedRow]]:
-    """Return the spans and the candles that matter to a batch, and the bad rows of its series by beginning."""
-    series, period = batch.series, batch.compared
-    spans = [period_of(span) async for span in uow.spans.filter_by_series(series).filter_touching(period)]
-    candles = uow.candles.filter_by_series(series).filter_by_timestamp_gte(period.time_from)
-    known = {row.begin: row async for row in uow.quarantine.filter_by_series(series)}
-    return spans, await candles.filter_by_timestamp_lt(period.time_till).page(series), known
-
-
-async def _factors(uow: IUnitOfWork, batch: Batch) -> Sequence[float]:
+def _factors(batch: Batch, splits: Sequence[Split]) -> Sequence[float]:
     """Return by what splits may have multiplied stored prices; SourceShiftError if one was seen after the answer."""
-    security, timeframe = batch.series.security, batch.series.timeframe
-    splits = [split async for split in uow.splits.filter_by_security(security)]
     for split in splits:
-        if batch.as_of < split.seen_at and batch.period.time_from < timeframe.ceil(split.begin):
+        begin = batch.series.timeframe.ceil(split.begin)
+        if batch.as_of < split.seen_at and batch.period.time_from < begin:
             raise SourceShiftError(f"{batch.series}: the split of {split.day} was seen after this was read")
     return factors_of(splits, batch.answered.time_from)
 

@@ -23,6 +23,7 @@ class Settings(BaseSettings):
 
     database_url: str = Field("sqlite:///candles.db", repr=False)
     redis_url: Annotated[str | None, BeforeValidator(redis_address), BeforeValidator(or_off)] = Field(None, repr=False)
+    cache_url: Annotated[str | None, BeforeValidator(redis_address), BeforeValidator(or_off)] = Field(None, repr=False)
 
     iss_url: str = _ISS
     source_name: str | None = None
@@ -59,12 +60,21 @@ class Settings(BaseSettings):
     default_since_days: int = Field(365, ge=1)
     default_since_days_m1: int = Field(30, ge=1)
 
-    update_every: int = Field(600, ge=1)
+    follow_on_query: bool = True
+    follow_limit: int = Field(100, ge=0)
+    unfollow_after_days: Annotated[int | None, BeforeValidator(or_off)] = Field(None, ge=1)
+
+    tick: float = Field(10, gt=0)
     task_lease: int = Field(60, ge=1)
 
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65535)
+    drain_seconds: float = Field(0, ge=0)
+    notify_socket: str | None = None
     answer_cache_mb: int = Field(64, ge=0)
+    cache_ttl: int = Field(24 * 3600, ge=1)
+    metrics: bool = False
+    metrics_port: int | None = Field(None, ge=1, le=65535)
     log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(upper)] = "INFO"
 
     _http = field_validator("iss_url")(http_address)

@@ -19,7 +19,8 @@ from app.core.errors import InputError
 from app.io import charts
 from app.io.cli import output
 from app.io.cli.progress import LoadProgress
-from app.io.serving import listen, serving, until_terminated
+from app.io.serving import listen, serving
+from app.io.signals import until_terminated
 from app.settings import Settings
 from app.tasks.broker import embedded
 from app.use_cases.create_security import create_security
@@ -57,14 +58,14 @@ async def run_demo(exchange: str, *, port: int, stay: bool, folder: Path = FOLDE
         await _show(service)
         listener = _listen(port)
         root = f"http://{_HOST}:{listener.getsockname()[1]}"
-        await stack.enter_async_context(serving(service, listener))
+        broker = await stack.enter_async_context(embedded(service)) if stay else None
+        await stack.enter_async_context(serving(service, listener, broker))
         await _ask(root)
         if stay:
             _tell_addresses(root, settings)
         _tell_what_next(settings)
         if stay:
             told = stack.enter_context(until_terminated())
-            await stack.enter_async_context(embedded(service))
             _say("It keeps loading what is new. Ctrl-C ends it.")
             await told.wait()
         else:
@@ -88,7 +89,7 @@ def _settings(folder: Path, url: str) -> Settings:
         clock="source",
         iss_rate=None,
         iss_concurrency=16,
-        update_every=60,
+        tick=5,
     )
 
 

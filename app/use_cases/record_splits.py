@@ -128,7 +128,7 @@ async def _uncover(uow: IUnitOfWork, state: SeriesState, split: Split) -> None:
     stale_before = max(cutoff, state.stale_before or cutoff)
     followed_from = state.followed_from and min(state.followed_from, *begins)  # or nobody would read it again
     state = replace(state, followed_from=followed_from, version=version, history_version=version)
-    await uow.series.add([replace(state, stale_before=stale_before)])
+    await uow.series.add([replace(state, stale_before=stale_before, checked_at=None)])
 
 
 async def _concerned(storage: IStorage) -> list[SecurityCard]:

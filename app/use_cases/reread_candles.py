@@ -2,19 +2,17 @@
 
 from collections.abc import Collection
 from dataclasses import replace
-from datetime import datetime, time, timedelta
+from datetime import timedelta
 
 from app.core.date_time import Timestamp
 from app.core.entities import Security, Series, SeriesState, Timeframe
 from app.core.errors import SeriesNotFoundError
 from app.core.market_data import IClock, IMarketDataLoader, LoadOutcome, Wish
 from app.core.repository import ICandleRepository, IStorage, IUnitOfWork
+from app.core.schedule import last_night
 from app.core.spans import Period
 from app.use_cases.record_splits import record_rescaled
 from app.use_cases.update_candles import followed_states
-
-NIGHT = time(4)
-"""From this hour in Moscow on, when yesterday is closed and settled on the exchange."""
 
 TRADING_DAYS = 2
 """Moscow days that hold stored candles: corrections come within a session or two."""
@@ -46,8 +44,7 @@ async def reread_candles(
 
 
 def _is_due(state: SeriesState, now: Timestamp) -> bool:
-    night = Timestamp.from_moscow(datetime.combine(now.moscow.date(), NIGHT))
-    return now >= night and (state.reread_at is None or state.reread_at < night)
+    return state.reread_at is None or state.reread_at < last_night(now)
 
 
 async def _last_days(uow: IUnitOfWork, state: SeriesState) -> Period | None:

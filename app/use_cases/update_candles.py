@@ -1,9 +1,11 @@
 """Load what is followed and not stored yet."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from types import MappingProxyType
 
 from app.core.date_time import Timestamp
-from app.core.entities import Security, SecurityCard, SeriesState, Timeframe
+from app.core.entities import Security, SecurityCard, Series, SeriesState, Timeframe
 from app.core.errors import InputError, SecurityNotFoundError, SeriesNotFoundError
 from app.core.market_data import IClock, ILoadProgress, IMarketDataLoader, LoadOutcome, Wish
 from app.core.repository import FEW, IStorage, read_cards
@@ -21,26 +23,69 @@ async def update_candles(  # noqa: PLR0913  # ports first, then what a command m
     time_from: Timestamp | None = None,
     time_till: Timestamp | None = None,
     again: bool = False,
+    due_at: Timestamp | None = None,
+    failed: Mapping[Series, Exception] = MappingProxyType({}),
     progress: ILoadProgress | None = None,
 ) -> LoadOutcome:
     """Bring followed series up to now, or only these securities, timeframes and the half-open `[time_from, time_till)`.
 
-    A derived timeframe means the minutes it is made of. `again` reads what is covered too. Raises
-    SecurityNotFoundError for a security nobody follows, SeriesNotFoundError for a timeframe nobody follows, InputError
-    for a period that ends before it begins, or for all history again.
+    A derived timeframe means the minutes it is made of. `again` reads what is covered too. `due_at`: the moment for
+    which a schedule found them due, by its clock; they are not due for it any more. `failed`: what failed just before,
+    and is to be tried again whatever happens here. Raises SecurityNotFoundError for a security nobody follows,
+    SeriesNotFoundError for a timeframe nobody follows, InputError for a period that ends before it begins, or for all
+    history again.
     """
+    check_period(time_from, time_till, again=again)
+    followed = await followed_states(storage, securities, timeframes)
+    now = await clock.now()
+    till = time_till or now
+    async with storage.read() as uow:
+        cards = await read_cards(uow, {state.series.security for state in followed})
+    wishes = [wish_of(state, cards[state.series.security], time_from, till, again=again) for state in followed]
+    outcome = await loader.load(wishes, progress=progress)
+    outcome.splits.extend(await record_rescaled(storage, outcome))
+    if time_from is None and time_till is None:
+        split = {split.security for split in outcome.splits}
+        whole = {state.series: state for state in followed if state.series.security not in split}
+        done = whole.keys() - outcome.failures.keys() - {*failed}
+        await _mark_failed(storage, failed, now)
+        await _mark(storage, [whole[series] for series in sorted(done)], max(now, due_at or now))
+    return outcome
+
+
+async def _mark(storage: IStorage, loaded: Collection[SeriesState], now: Timestamp) -> None:
+    """Keep when all that was followed of these, as it was then, was gone for and that nothing of it failed.
+
+    Not of those of which more is missing since: they are followed from an earlier moment, or were split meanwhile.
+    """
+    for before in loaded:
+        async with storage.begin() as uow:
+            try:
+                state = await uow.series.lock(before.series)
+            except SeriesNotFoundError:  # removed meanwhile
+                continue
+            was_cleared = before.checked_at is not None and state.checked_at is None
+            is_stale = before.stale_before is None and state.stale_before is not None
+            if was_cleared or is_stale or state.followed_from != before.followed_from:
+                continue
+            checked_at = max(now, state.checked_at or now)
+            await uow.series.add([replace(state, checked_at=checked_at, failures=0, failed_at=None, failure=None)])
+
+
+async def _mark_failed(storage: IStorage, failed: Mapping[Series, Exception], now: Timestamp) -> None:
+    """Keep what failed before, although what followed went well."""
+    for series, error in failed.items():
+        async with storage.begin() as uow:
+            state = await uow.series.lock(series)
+            await uow.series.add([replace(state, failed_at=now, failure=str(error))])
+
+
+def check_period(time_from: Timestamp | None, time_till: Timestamp | None, *, again: bool) -> None:
+    """Raise InputError for a period that ends before it begins, or for all history again."""
     if again and time_from is None:
         raise InputError("from", "to read again what is covered, say from where on")
     if time_from is not None and time_till is not None and time_from > time_till:
         raise InputError("till", f"the period ends ({time_till}) before it begins ({time_from})")
-    followed = await followed_states(storage, securities, timeframes)
-    till = time_till or await clock.now()
-    async with storage.read() as uow:
-        cards = await read_cards(uow, {state.series.security for state in followed})
-    wishes = [_wish(state, cards[state.series.security], time_from, till, again=again) for state in followed]
-    outcome = await loader.load(wishes, progress=progress)
-    outcome.splits.extend(await record_rescaled(storage, outcome))
-    return outcome
 
 
 async def followed_states(
@@ -63,7 +108,7 @@ async def followed_states(
     return [state for state in wanted if not stored or state.series.timeframe in stored]
 
 
-def _wish(
+def wish_of(
     state: SeriesState, card: SecurityCard, time_from: Timestamp | None, time_till: Timestamp, *, again: bool
 ) -> Wish:
     """Wish for what can be there: from the first candle to the end of the last day that can have any.

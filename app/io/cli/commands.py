@@ -17,15 +17,18 @@ COMMANDS = {
     "securities": ("securities", "List what is followed."),
     "remove-security": ("securities", "Stop following a security."),
     "update-candles": ("candles", "Load what is followed and not stored yet."),
+    "plan": ("updates", "Tell what update-candles would take: requests, candles and minutes."),
+    "updates": ("updates", "Tell how far what was asked for is."),
     "show": ("showing", "Print stored candles, oldest first."),
     "export": ("export", "Write all candles of a period into files, however many, times in UTC."),
     "spans": ("showing", "Show what is covered, and what is missing and why."),
     "verify": ("candles", "Check that the store keeps its promises."),
     "calendar": ("calendar", "Show which days are traded, why, and when."),
-    "status": ("status", "Tell whether the exchange is left alone for now, until when and why."),
+    "status": ("status", "Tell how current what is followed is, and how we stand with the exchange."),
     "serve": ("processes", "Answer the REST API, documented at /docs."),
     "worker": ("processes", "Load candles when the scheduler asks."),
     "scheduler": ("processes", "Ask the workers for regular updates."),
+    "dead": ("dead", "Show the tasks that no worker finished, and queue them again."),
     "migrate": ("processes", "Bring the tables of DATABASE_URL up to date."),
     "demo": ("processes", "See it all at work without the exchange."),
 }
@@ -89,7 +92,8 @@ def _candles(*, _: Version = False) -> None:
     \b
     Exit codes:
       0    done
-      1    something failed: a series could not be loaded, verify found a broken promise,
+      1    something failed: a series could not be loaded, verify found a broken promise, status --check found
+           what is not fresh,
            or an unexpected error, which shows its traceback
       2    wrong input
       3    not found

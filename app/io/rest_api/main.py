@@ -1,26 +1,33 @@
 """The REST API: `uvicorn --factory app.io.rest_api.main:create_app`."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from typing import Any
+from dataclasses import asdict
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, FastAPI
 from pydantic.json_schema import models_json_schema
 from starlette.middleware import Middleware
-from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipMiddleware
+from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES
+from taskiq import AsyncBroker
 
 from app import __version__
+from app.answers.kept import Kept
 from app.bootstrap import Service, bootstrap, configure_logging
-from app.io.rest_api import docs, errors, health
-from app.io.rest_api.blocks import Blocks
+from app.io.rest_api import docs, errors, health, metrics
+from app.io.rest_api.coding import COMPRESS_FROM, LEVEL, Compression
 from app.io.rest_api.middleware import BodyLimit, HeadAsGet, RequestContext
-from app.io.rest_api.v1 import boards, calendar, candles, export, search, securities, timeframes
-from app.io.rest_api.v1.candle_call import COMPRESS_FROM
+from app.io.rest_api.recent import RecentOutlook
+from app.io.rest_api.v1 import boards, calendar, candles, export, search, securities, timeframes, updates
 from app.io.rest_api.v1.candle_lane import CandleLane
+from app.io.rest_api.wish_desk import WishDesk
 from app.settings import Settings
-from app.tasks.broker import embedded
+from app.tasks.broker import kicking
+from app.tasks.stream_broker import StreamBroker
 
-_QUICKLY = 1  # a level above costs more time than it saves bytes of numbers
+if TYPE_CHECKING:  # importing it takes longer than a start should
+    from app.metrics import Metrics
 
 _DESCRIPTION = """
 Candles of the Moscow Exchange, stored provably complete.
@@ -35,8 +42,9 @@ Candles of the Moscow Exchange, stored provably complete.
 _TAGS = [
     {"name": "candles", "description": "What was traded."},
     {"name": "securities", "description": "What is followed, and how much of it is stored."},
+    {"name": "updates", "description": "What somebody asked to have loaded, and how far that is."},
     {"name": "calendar", "description": "When the exchange trades."},
-    {"name": "health", "description": "For orchestrators and load balancers."},
+    {"name": "health", "description": "For orchestrators, load balancers and Prometheus."},
 ]
 
 
@@ -55,11 +63,16 @@ class CandleApi(FastAPI):
 
 
 def create_app(
-    settings: Settings | None = None, *, service: Service | None = None, with_schedule: bool = True
+    settings: Settings | None = None,
+    *,
+    service: Service | None = None,
+    broker: AsyncBroker | None = None,
+    with_schedule: bool = True,
 ) -> FastAPI:
     """Build the app around a service, or one that opens its own when it starts, from settings or the environment.
 
-    Its own service also runs the updates in this process, when there is no Redis that brings them to workers.
+    `broker`: of who loads what is asked for; without one the schedule sees to it. An own service brings its own, which
+    also runs the updates in this process when there is no Redis that takes them to workers.
     """
     app = CandleApi(
         title="Moscow Exchange candles",
@@ -77,32 +90,66 @@ def create_app(
             Middleware(CandleLane),
             Middleware(HeadAsGet),
             Middleware(
-                GZipMiddleware,
+                Compression,
                 minimum_size=COMPRESS_FROM,
-                compresslevel=_QUICKLY,
+                compresslevel=LEVEL,
                 exclude_content_types=(*DEFAULT_EXCLUDED_CONTENT_TYPES, *export.BINARY),
             ),
             Middleware(BodyLimit),
         ],
     )
+    app.state.metrics, app.state.queue = None, metrics.no_queue
     errors.install(app)
     app.include_router(_v1())
     app.include_router(health.router)
+    app.include_router(metrics.router)
     docs.install(app)
     if service is not None:
-        _equip(app, service)
+        _equip(app, service, broker)
     return app
 
 
-def _equip(app: FastAPI, service: Service) -> None:
+def _equip(app: FastAPI, service: Service, broker: AsyncBroker | None) -> WishDesk:
     """Give the app what its routes ask for."""
     app.state.service = service
-    app.state.blocks = Blocks(service.settings.answer_cache_mb * 2**20)
+    app.state.recent_outlook = RecentOutlook(service.freshness)
+    app.state.metrics = _metrics(service)
+    app.state.is_draining = False
+    settings = service.settings
+    app.state.kept = Kept.within(settings.answer_cache_mb * 2**20, settings.cache_ttl, service.cache)
+    app.state.desk = desk = WishDesk(service, broker)
+    return desk
+
+
+@asynccontextmanager
+async def loading(app: FastAPI, service: Service) -> AsyncIterator[None]:
+    """Let the app wake up who loads: workers, or without a Redis this process, which then updates as well."""
+    async with kicking(service) as broker:
+        app.state.desk.broker = broker
+        if isinstance(broker, StreamBroker):
+            app.state.queue = partial(_backlog, broker)
+        try:
+            yield
+        finally:
+            app.state.desk.broker = None
+
+
+async def _backlog(broker: StreamBroker) -> Mapping[str, float]:
+    return asdict(await broker.backlog())
+
+
+def _metrics(service: Service) -> "Metrics | None":
+    """Begin to count requests, if anybody will be told."""
+    if not service.settings.metrics:
+        return None
+    from app.metrics import Metrics  # noqa: PLC0415  # its library takes a while, and is not always wanted
+
+    return Metrics(service.tally)
 
 
 def _v1() -> APIRouter:
     v1 = APIRouter(prefix="/v1")
-    for part in (boards, calendar, candles, export, search, securities, timeframes):
+    for part in (boards, calendar, candles, export, search, securities, timeframes, updates):
         v1.include_router(part.router)
     return v1
 
@@ -122,9 +169,9 @@ def _lifespan(
         given = settings or _from_environment()
         async with AsyncExitStack() as stack:
             service = await stack.enter_async_context(bootstrap(given))
-            _equip(app, service)
-            if with_schedule and given.redis_url is None:
-                await stack.enter_async_context(embedded(service))
+            stack.push_async_callback(_equip(app, service, None).close)
+            if with_schedule:
+                await stack.enter_async_context(loading(app, service))
             yield
 
     return lifespan

@@ -1,5 +1,6 @@
 """The exchange changes its mind: what it corrected, added, took back or merely forgot for a while."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -292,6 +293,7 @@ async def test_an_answer_without_any_candle_leaves_no_state(service: Service, si
     outcome = await update(service)
 
     assert outcome == LoadOutcome()
+    state = replace(state, checked_at=simulator.clock.now())
     assert (await contents(service.storage), await state_of(service)) == (before, state)
 
 

@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import date, datetime, timedelta
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -177,7 +178,7 @@ async def test_t3_patience_and_rate_do_not_go_by_the_wall_clock(
 async def test_t3_ticks_neither_flood_nor_stop_when_the_wall_clock_jumps(
     open_service: OpenService, simulator: Simulator, database_url: str, jumping_wall: None
 ) -> None:
-    service = await open_service(database_url, update_every=1)
+    service = await open_service(database_url, tick=0.5)
     await follow(service, GAZP, timeframes=(Timeframe.H1,), days=3)
     simulator.requests.clear()
 
@@ -186,10 +187,16 @@ async def test_t3_ticks_neither_flood_nor_stop_when_the_wall_clock_jumps(
 
     began = time.monotonic()
     async with embedded(service):
-        await eventually(lambda: len(ticks()) >= 3)
+        for number in range(1, 4):
+            await eventually(partial(_has, ticks, number))
+            simulator.clock.advance(timedelta(hours=1))
         seconds = time.monotonic() - began
 
-    assert len(ticks()) <= 2 + seconds
+    assert len(ticks()) <= 2 + seconds / service.settings.tick
+
+
+def _has(ticks: Callable[[], Sequence[str]], number: int) -> bool:
+    return len(ticks()) >= number
 
 
 @pytest.mark.parametrize("now", [date(2024, 3, 20), date(2023, 3, 20)], ids=["leap year", "usual year"])

@@ -5,14 +5,17 @@ from datetime import timedelta
 from structlog.testing import capture_logs
 
 from app.bootstrap import Service
+from app.core.date_time import Timestamp
 from app.simulator.fault_kinds import Slow, Status
 from app.simulator.faults import Match
 from app.simulator.server import Simulator
 from app.tasks.broker import embedded
 from app.tasks.in_process_broker import InProcessBroker
+from app.tasks.schedule import LEASE
 from app.tests.builders import GAZP_M1, SBER_D1, SBER_M1, a_card
-from app.tests.tasks.comparing import follow, is_current
+from app.tests.tasks.comparing import ask, follow, is_current
 from app.tests.tasks.waiting import eventually
+from app.use_cases.looks import seen
 
 CANDLES = Match(path="candles.json$")
 
@@ -20,6 +23,7 @@ CANDLES = Match(path="candles.json$")
 async def test_what_is_followed_is_loaded_at_once_and_kept_current(service: Service, simulator: Simulator) -> None:
     followed = (SBER_M1, SBER_D1, GAZP_M1)
     await follow(service, *followed, since=simulator.clock.now() - timedelta(days=2))
+    await ask(service, SBER_D1)
 
     async with embedded(service):
         await eventually(lambda: is_current(service, simulator, *followed))
@@ -44,7 +48,7 @@ async def test_a_tick_skips_a_series_that_is_still_updated(service: Service, sim
 
     with capture_logs() as logs:
         async with embedded(service):
-            await eventually(lambda: [log["event"] for log in logs] == ["updating what is followed"] * 3)
+            await eventually(lambda: [log["event"] for log in logs] == ["updating what is due"] * 3)
 
     assert slow.struck == 1
 
@@ -57,6 +61,8 @@ async def test_a_failure_is_logged_once_and_the_next_tick_makes_up_for_it(
 
     with capture_logs() as logs:
         async with embedded(service):
+            await eventually(lambda: any(log["log_level"] != "info" for log in logs))
+            simulator.clock.advance(timedelta(minutes=1))
             await eventually(lambda: is_current(service, simulator, SBER_M1))
 
     [failure] = [log for log in logs if log["log_level"] != "info"]
@@ -64,22 +70,67 @@ async def test_a_failure_is_logged_once_and_the_next_tick_makes_up_for_it(
     assert failure["kind"] == "SourceRefusedError"
 
 
+class Gate:
+    """Tasks of a broker that run until the gate is opened."""
+
+    def __init__(self, broker: InProcessBroker, name: str = "job") -> None:
+        self.running: list[str] = []
+        self._is_open = asyncio.Event()
+
+        async def job(given: str) -> None:
+            self.running.append(given)
+            await self._is_open.wait()
+
+        self._task = broker.register_task(job, name)
+
+    async def kick(self, *names: str, urgent: bool = False) -> None:
+        for name in names:
+            await self._task.kicker().with_task_id(name).with_labels(urgent=urgent).kiq(name)
+
+    def open(self) -> None:
+        self._is_open.set()
+
+
 async def test_no_more_tasks_run_at_once_than_there_is_room_for() -> None:
     broker = InProcessBroker(at_once=2)
-    running: list[str] = []
-    may_end = asyncio.Event()
+    gate = Gate(broker)
 
-    async def job(name: str) -> None:
-        running.append(name)
-        await may_end.wait()
+    await gate.kick("one", "two", "three", "three")
+    await eventually(lambda: gate.running == ["one", "two"])
+    gate.open()
+    await eventually(lambda: gate.running == ["one", "two", "three"])
 
-    task = broker.register_task(job, "job")
-    for name in ("one", "two", "three", "three"):
-        await task.kicker().with_task_id(name).kiq(name)
-    await eventually(lambda: running == ["one", "two"])
-    may_end.set()
-    await eventually(lambda: running == ["one", "two", "three"])
+    await broker.shutdown()
 
+
+async def test_urgent_tasks_take_whatever_place_is_free_first() -> None:
+    broker = InProcessBroker(at_once=1)
+    others, urgent = Gate(broker), Gate(broker, "urgent job")
+
+    await others.kick("one", "two")
+    await urgent.kick("three", "four", urgent=True)
+    await eventually(lambda: urgent.running == ["three"])
+    others.open()
+
+    await eventually(lambda: urgent.running == ["three", "four"])
+    assert others.running == ["one"]
+    urgent.open()
+    await eventually(lambda: others.running == ["one", "two"])
+    await broker.shutdown()
+
+
+async def test_urgent_tasks_do_not_wait_for_the_room_of_others() -> None:
+    broker = InProcessBroker(at_once=1)
+    gate = Gate(broker)
+
+    await gate.kick("one", "two", "three")
+    await eventually(lambda: gate.running == ["one"])
+    await gate.kick("three", "four", urgent=True)
+    await eventually(lambda: gate.running == ["one", "three"])
+    gate.open()
+    await eventually(lambda: len(gate.running) == 4)
+
+    assert sorted(gate.running) == ["four", "one", "three", "two"]
     await broker.shutdown()
 
 
@@ -88,10 +139,10 @@ async def test_boards_and_cards_are_read_once_a_day_in_the_background(service: S
     async with service.storage.begin() as uow:
         await uow.securities.add([a_card(SBER_D1.security, name="an old name")])
 
-    with capture_logs() as logs:
-        async with embedded(service):
-            await eventually(lambda: has_boards(service))
-            await eventually(lambda: [log["event"] for log in logs] == ["updating what is followed"] * 2)
+    async with embedded(service):
+        await eventually(lambda: has_boards(service))
+        simulator.clock.advance(timedelta(hours=1))
+        await eventually(lambda: has_looked(service, simulator.clock.now()))
 
     async with service.storage.read() as uow:
         assert (await uow.securities.get(SBER_D1.security)).name == "Сбербанк России ПАО ао"
@@ -111,6 +162,11 @@ async def test_a_card_that_cannot_be_read_is_told_of(service: Service, simulator
     assert (warning["event"], warning["security"]) == ("the card stays as it was", "TQBR:SBER")
 
 
+async def has_looked(service: Service, moment: Timestamp) -> bool:
+    """Say whether the schedule looked what was due at a moment."""
+    return (await seen(service.storage)).get(LEASE) == moment
+
+
 async def has_boards(service: Service) -> bool:
     async with service.storage.read() as uow:
         return await uow.boards.count() > 0
@@ -125,3 +181,13 @@ async def test_the_calendar_of_what_is_followed_becomes_known(service: Service, 
 
     async with embedded(service):
         await eventually(days)
+
+
+async def test_of_schedulers_that_begin_together_one_reads_the_calendar(service: Service, simulator: Simulator) -> None:
+    await follow(service, SBER_M1, since=simulator.clock.now() - timedelta(hours=2))
+
+    async with embedded(service), embedded(service):
+        await eventually(lambda: has_looked(service, simulator.clock.now()))
+        await eventually(lambda: is_current(service, simulator, SBER_M1))
+
+    assert [each.path for each in simulator.requests].count("/iss/engines/stock.json") == 1

@@ -1,6 +1,6 @@
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from datetime import timedelta
 from pathlib import Path
@@ -22,10 +22,10 @@ from app.simulator.servers import Redis
 from app.tasks.broker import run_scheduler, run_worker
 from app.tests.builders import GAZP, SBER
 from app.tests.tasks.children import Child, running
-from app.tests.tasks.comparing import follow, is_current
+from app.tests.tasks.comparing import ask, follow, is_current
+from app.tests.tasks.queues import QUEUE, calls, fill, make_room
 from app.tests.tasks.waiting import eventually
 
-QUEUE = "candles"
 FOLLOWED = (
     Series(SBER, Timeframe.M1),
     Series(SBER, Timeframe.H1),
@@ -40,12 +40,6 @@ def a_process(
 ) -> AbstractAsyncContextManager[Child]:
     program = f"from app.settings import Settings; from app.tasks.broker import run_{role}; run_{role}(Settings())"
     return running("-c", program, folder=folder, environment=environment)
-
-
-@pytest.fixture
-async def client(redis_url: str) -> AsyncIterator[redis.asyncio.Redis]:
-    async with redis.asyncio.Redis.from_url(redis_url) as client:
-        yield client
 
 
 @pytest.fixture(params=["uvloop", "asyncio"])
@@ -78,8 +72,8 @@ async def test_an_idle_worker_ends_when_told_to(
 async def test_a_scheduler_without_a_worker_leaves_one_message_and_ends_when_told_to(
     loop: Mapping[str, str], redis_url: str, tmp_path: Path, client: redis.asyncio.Redis
 ) -> None:
-    kicked_before = await kicks(client)
-    environment = {**loop, "REDIS_URL": redis_url, "UPDATE_EVERY": "1"}
+    kicked_before = await calls(client, "evalsha")
+    environment = {**loop, "REDIS_URL": redis_url, "TICK": "1"}
     async with a_process("scheduler", tmp_path, environment) as scheduler:
         await eventually(lambda: has_kicked(client, kicked_before + 3))
         assert await client.xlen(QUEUE) == 1
@@ -87,10 +81,10 @@ async def test_a_scheduler_without_a_worker_leaves_one_message_and_ends_when_tol
         assert await seconds_to_end(scheduler) < 15
 
 
-async def test_a_scheduler_survives_a_restart_of_redis(tmp_path: Path) -> None:
+async def test_b1_a_scheduler_survives_a_restart_of_redis(tmp_path: Path) -> None:
     with Redis(append_only=True) as server:
         async with AsyncExitStack() as stack:
-            environment = {"REDIS_URL": server.url, "UPDATE_EVERY": "1"}
+            environment = {"REDIS_URL": server.url, "TICK": "1"}
             scheduler = await stack.enter_async_context(a_process("scheduler", tmp_path, environment))
             client = await stack.enter_async_context(redis.asyncio.Redis.from_url(server.url))
             await eventually(lambda: client.exists(QUEUE))
@@ -102,13 +96,27 @@ async def test_a_scheduler_survives_a_restart_of_redis(tmp_path: Path) -> None:
             assert not scheduler.has_ended
 
 
+async def test_b9_a_scheduler_makes_up_for_what_a_full_redis_refused(sqlite_url: str, tmp_path: Path) -> None:
+    with Redis() as server:
+        environment = {"REDIS_URL": server.url, "DATABASE_URL": sqlite_url, "TICK": "1"}
+        async with redis.asyncio.Redis.from_url(server.url) as client:
+            await fill(client)
+            async with a_process("scheduler", tmp_path, environment) as scheduler:
+                await eventually(lambda: has_kicked(client, 2))
+                assert not await client.exists(QUEUE)
+                await make_room(client)
+
+                await eventually(lambda: client.exists(QUEUE))
+                assert not scheduler.has_ended
+
+
 @pytest.mark.parametrize("run", [run_worker, run_scheduler])
 def test_without_redis_the_way_out_is_named(run: Callable[[Settings], None]) -> None:
     with pytest.raises(InputError, match="not set: without it"):
         run(Settings(redis_url=None))
 
 
-async def test_the_candles_are_complete_and_current_though_a_worker_was_killed(
+async def test_b3_the_candles_are_complete_and_current_though_a_worker_was_killed(
     postgresql_url: str, redis_url: str, tmp_path: Path, client: redis.asyncio.Redis
 ) -> None:
     clock = SimulatedClock(read_moment("2024-01-10T12:00:00"), speed=240)
@@ -127,6 +135,8 @@ async def test_the_candles_are_complete_and_current_though_a_worker_was_killed(
         killed_at = clock.now()
         await eventually(lambda: reaches(service, killed_at))
         clock.stop()
+        await ask(service, *FOLLOWED)
+        clock.advance(timedelta(minutes=10))
 
         await eventually(lambda: is_current(service, simulator, *FOLLOWED))
 
@@ -139,7 +149,7 @@ def environment_of(simulator: Simulator, database_url: str, redis_url: str) -> d
         "ISS_RATE": "1000",
         "CLOCK": "source",
         "FINAL_MARGIN": "0",
-        "UPDATE_EVERY": "1",
+        "TICK": "1",
         "TASK_LEASE": "2",
     }
 
@@ -161,10 +171,5 @@ async def is_at_work(client: redis.asyncio.Redis, worker: Child) -> bool:
     return any(consumer["pending"] and f"-{worker.pid}-".encode() in consumer["name"] for consumer in consumers)
 
 
-async def kicks(client: redis.asyncio.Redis) -> int:
-    statistics = await client.info("commandstats")
-    return int(statistics.get("cmdstat_evalsha", {}).get("calls", 0))
-
-
 async def has_kicked(client: redis.asyncio.Redis, times: int) -> bool:
-    return await kicks(client) >= times
+    return await calls(client, "evalsha") >= times

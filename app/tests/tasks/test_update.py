@@ -6,17 +6,16 @@ from typing import Any
 import pytest
 import redis.asyncio
 import structlog
-from taskiq import Context, TaskiqMessage
 
 from app.bootstrap import Service
 from app.simulator.fault_kinds import Split
 from app.simulator.faults import Match
 from app.simulator.server import Simulator
+from app.tasks.chores import look_for_splits, refresh
+from app.tasks.schedule import look
 from app.tasks.stream_broker import StreamBroker
-from app.tasks.update import kick_update, look_for_splits, refresh, update_candles
 from app.tests.builders import GAZP_M1, SBER, SBER_D1, SBER_M1, follow
 
-MESSAGE = TaskiqMessage(task_id="update_candles", task_name="update_candles", labels={}, args=[], kwargs={})
 LOOKS_AT_LISTS: list[tuple[str, list[str]]] = [
     ("record_splits", []),
     ("refresh_calendar", []),
@@ -52,7 +51,7 @@ async def queued(url: str) -> list[tuple[str, list[str]]]:
 async def test_an_update_queues_one_task_for_each_followed_series_and_those_for_lists(
     redis_url: str, broker: StreamBroker, followed: Service
 ) -> None:
-    await update_candles(followed, Context(MESSAGE, broker))
+    await look(followed, broker)
 
     assert await queued(redis_url) == [*LOOKS_AT_LISTS, *UPDATES_OF_THREE]
 
@@ -85,7 +84,6 @@ async def test_five_updates_without_a_worker_queue_each_series_once(
     redis_url: str, broker: StreamBroker, followed: Service
 ) -> None:
     for _ in range(5):
-        await kick_update(broker)
-        await update_candles(followed, Context(MESSAGE, broker))
+        await look(followed, broker)
 
-    assert await queued(redis_url) == [*LOOKS_AT_LISTS, ("update_candles", []), *UPDATES_OF_THREE]
+    assert await queued(redis_url) == [*LOOKS_AT_LISTS, *UPDATES_OF_THREE]
