@@ -37,8 +37,9 @@ fix: $(TOOLS) ## mend what ruff can mend
 test: $(TOOLS) ## run the tests and measure branch coverage; PostgreSQL and Redis are brought along where wheels exist
 	$(BIN)/pytest --numprocesses auto --cov --cov-report=term
 
-soak: $(TOOLS) ## look for counterexamples some twenty times longer than the tests do; SEED=n looks at the same ones again
+soak: $(TOOLS) ## live through a simulated week, then look for counterexamples longer than the tests do; SEED=n does it again
 	@echo 'the seed is $(SEED)'
+	WEEK_SEED=$(SEED) $(BIN)/pytest --capture=no -p no:randomly app/tests/week/soak.py
 	HYPOTHESIS_PROFILE=soak $(BIN)/pytest --numprocesses auto --timeout 7200 --hypothesis-seed $(SEED) -p no:randomly \
 		app/tests/core app/tests/test_loader_model.py
 
@@ -46,6 +47,7 @@ bench: $(TOOLS) ## measure what docs/performance.md tells and write it there; FU
 	$(BIN)/python -m app.bench.ingest $(if $(FULL),--full)
 	$(BIN)/python -m app.bench.breadth
 	$(BIN)/python -m app.bench.serve
+	$(BIN)/python -m app.bench.fresh
 	$(BIN)/python -m app.bench.export
 	$(BIN)/python -m app.bench.resample
 	$(BIN)/python -m app.bench.start

@@ -139,6 +139,9 @@ class DyingStorage:
     async def circumstances(self, series: Series, missing: Sequence[Period], /) -> Circumstances:
         return await self._storage.circumstances(series, missing)
 
+    async def lead(self, name: str, holder: str, /, *, seconds: float) -> bool:
+        return await self._storage.lead(name, holder, seconds=seconds)
+
     async def check(self, source: str, /) -> None: ...
     async def close(self) -> None: ...
 
@@ -299,9 +302,9 @@ class LoaderMachine(RuleBasedStateMachine):
         self._pass(100, ~1)  # a trade, and silence
         try:
             self.runner.run(self._uncover(minute(0), minute(self.exchange.minutes)))
-            for _ in range(3):  # what vanished is believed at the second sight, some minutes later
+            for _ in range(4):  # what vanished is believed at the second sight, later for each time it was in doubt
                 self.update()
-                self._pass(60, ~0)
+                self._pass(45, ~0)
             spans, candles = self.runner.run(self._stored())
             assert gaps(spans, Period(minute(0), minute(self.exchange.minutes - 120))) == []  # I10
             ended = {n: values[-1] for n, values in self.exchange.values.items() if n < self.exchange.minutes}

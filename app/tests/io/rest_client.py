@@ -13,6 +13,7 @@ from starlette.types import Message
 
 from app.bootstrap import Service
 from app.core.batches import Rules
+from app.core.cache import ICache
 from app.core.calendar import CalendarDay
 from app.core.corporate_actions import ListedSplit, Rename
 from app.core.date_time import Timestamp
@@ -180,11 +181,17 @@ def a_client(
     adapter: FakeAdapter | None = None,
     clock: FakeClock | None = None,
     directory: FakeDirectory | None = None,
+    cache: ICache | None = None,
+    follow_on_query: bool = False,
+    follow_limit: int = 100,
 ) -> Client:
+    """Build an app over a store, without an exchange that has candles: by default questions make nothing followed."""
     adapter, clock = adapter or FakeAdapter(), clock or FakeClock()
     loader = MarketDataLoader(storage, adapter, clock, rules=Rules(adapter.delay), workers=1)
-    settings = Settings(_env_file=None, source_name="fake")
-    service = Service(settings, storage, adapter, loader, clock, directory or FakeDirectory(), FakeCalendar())
+    growth = {"follow_on_query": follow_on_query, "follow_limit": follow_limit}
+    settings = Settings.model_validate({"_env_file": None, "source_name": "fake", **growth})
+    sources, rules = (directory or FakeDirectory(), FakeCalendar()), Rules(adapter.delay)
+    service = Service(settings, storage, adapter, loader, clock, *sources, rules, cache=cache)
     return Client(create_app(service=service))
 
 

@@ -14,12 +14,15 @@ ROOT = Path(__file__).parents[3]
 _PROGRAM = (sys.executable, "-m", "app.io.cli")
 
 
-def start(*arguments: str, folder: Path, environment: Mapping[str, str] | None = None) -> "subprocess.Popen[str]":
+def start(
+    *arguments: str, folder: Path, environment: Mapping[str, str] | None = None, stdin: int = subprocess.DEVNULL
+) -> "subprocess.Popen[str]":
     """Start a command in a folder; both outputs are pipes."""
     return subprocess.Popen(
         [*_PROGRAM, *arguments],
         cwd=folder,
         env=_environment(environment or {}),
+        stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -1,6 +1,7 @@
 """What all commands have in common: errors, settings, processes, terminals and help."""
 
 import inspect
+import os
 import re
 import signal
 import socket
@@ -93,8 +94,8 @@ def test_migrate_may_be_repeated(candles: Candles) -> None:
     assert candles("migrate").exit_code == 0
 
 
-@pytest.mark.parametrize("command", ["worker", "scheduler"])
-def test_worker_and_scheduler_want_a_redis(candles: Candles, command: str) -> None:
+@pytest.mark.parametrize("command", ["worker", "scheduler", "dead"])
+def test_what_works_with_the_queue_wants_a_redis(candles: Candles, command: str) -> None:
     result = candles(command, REDIS_URL="off")
 
     assert result.exit_code == 2
@@ -128,6 +129,31 @@ def test_a_server_answers_until_it_is_told_to_end(
         _, messages = server.communicate(timeout=60)
 
     assert (server.returncode, messages) == (code, "")
+
+
+def test_a_server_ends_with_its_terminal(environment: Mapping[str, str], tmp_path: Path) -> None:
+    ours, theirs = os.openpty()
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup children would inherit that it is ignored
+    with start("serve", "--port", "0", folder=tmp_path, environment=environment, stdin=theirs) as server:
+        signal.signal(signal.SIGHUP, before)
+        assert server.stderr is not None
+        while "answers at" not in server.stderr.readline():
+            pass
+        server.send_signal(signal.SIGHUP)
+        server.communicate(timeout=60)
+    os.close(ours)
+    os.close(theirs)
+
+    assert server.returncode == -signal.SIGHUP
+
+
+def test_what_is_handed_over_must_be_a_socket_that_listens(candles: Candles, tmp_path: Path) -> None:
+    with socket.socket() as silent, (tmp_path / "file").open("w") as file:
+        for fd, words in ((silent.fileno(), "no TCP socket that listens"), (file.fileno(), "is no socket")):
+            result = candles("serve", "--fd", str(os.dup(fd)))
+
+            assert result.exit_code == 2
+            assert words in result.stderr
 
 
 @pytest.mark.parametrize("host", ["nohost.invalid", "203.0.113.1"])

@@ -33,6 +33,7 @@ from app.tests.io.rest_client import Answer, Client, a_client, store
 
 PROBLEM = "application/problem+json"
 CANDLES = "/v1/candles"
+FRESHNESS = "/health/freshness"
 TEN = {"security": "TQBR:SBER", "timeframe": "M1", "from": str(T0.unix), "till": str(minute(10).unix)}
 NEW = {"ticker": "SBER", "board": "TQBR"}
 
@@ -162,6 +163,18 @@ async def test_without_its_database_the_service_lives_but_is_not_ready(url: str)
 
     assert (ready.status, ready.headers["content-type"], live.status) == (503, PROBLEM, 200)
     assert conforms(client, ready, "get", "/health/ready")
+
+
+async def test_how_current_the_service_is_names_as_many_as_are_wanted(client: Client) -> None:
+    await client.post("/v1/securities", {"ticker": "SBER", "board": "TQBR", "timeframes": ["M1", "H1", "D1"]})
+
+    few, strange = await client.get(FRESHNESS, {"limit": "2"}), await client.get(FRESHNESS, {"limits": "2"})
+    alarm = await client.get(FRESHNESS, {"alarm": "true"})
+
+    assert (few.status, few.json["counts"]["behind"], len(few.json["worst"])) == (200, 3, 2)
+    assert (strange.status, alarm.status, alarm.headers["content-type"]) == (422, 503, PROBLEM)
+    for answer in (few, strange, alarm):
+        assert conforms(client, answer, "get", FRESHNESS)
 
 
 @pytest.mark.parametrize(
