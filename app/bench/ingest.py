@@ -13,7 +13,7 @@ from statistics import median
 from tempfile import TemporaryDirectory
 
 from app.bench.loads import Load
-from app.bench.measuring import create_database, goal, publish, ratio, rounds, server, versions
+from app.bench.measuring import create_database, goal, publish, ratio, rounds, server, versions, wear_in
 from app.bench.profiles import PARTS, REST
 from app.bench.ways import run
 from app.simulator.servers import Postgresql
@@ -75,7 +75,7 @@ def main() -> None:
     load = Load(options.securities, options.days, options.concurrency, "")
     with _places() as places:
         _report_ways(load, _measure_ways(places, load, options.rounds))
-        _report_latency(_measure_latency(places, options.rounds))
+        _report_latency(_measure_latency(places, max(options.rounds - 1, 1)))
         fifth, whole = _measure_memory(places, load, (5 if options.full else 2) * _MILLION)
         watched, profiles = _look_inside(places, load)
     _report_memory(fifth, whole, watched)
@@ -85,6 +85,7 @@ def main() -> None:
 @contextmanager
 def _places() -> Iterator[Places]:
     with Postgresql(durable=True) as postgresql, TemporaryDirectory() as folder:
+        wear_in(postgresql.url)
         yield Places(postgresql, Path(folder))
 
 

@@ -116,6 +116,8 @@ def questions_to(service: Service) -> Mapping[str, Callable[[], Awaitable[object
         "update one series, to the first request": lambda: update_candles(
             *ports, securities=[one], timeframes=[Timeframe.M1], time_till=till
         ),
+        "how current all is": service.freshness,
+        "how current one security is": lambda: service.freshness([one]),
         "coverage of one security": lambda: get_spans(service.storage, service.clock, one),
     }
 

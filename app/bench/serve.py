@@ -7,10 +7,12 @@ asks for another window. Warm: any window of days that are kept.
 
 import argparse
 import asyncio
+import gzip
 import json
 import random
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -19,15 +21,15 @@ from hashlib import blake2b
 from http import HTTPStatus
 from statistics import median
 from tempfile import TemporaryDirectory
+from types import MappingProxyType
 from typing import Any
-from urllib.error import HTTPError
 from urllib.parse import urlencode, urlsplit
-from urllib.request import Request, urlopen
 
 from rich.console import Console
 from rich.progress import track
 
 from app.bench.measuring import create_database, goal, publish, ratio, server_cpu, versions
+from app.bench.process import Process
 from app.bootstrap import bootstrap, migrate_store
 from app.core.date_time import Timestamp
 from app.core.entities import CandleSpan, Security, SecurityCard, Series, SeriesState, Timeframe
@@ -43,9 +45,11 @@ SERIES = Series(Security("SBER", "TQBR"), Timeframe.M1)
 FIRST_DAY = date(2022, 9, 12)
 
 Measured = Mapping[str, float]
+_GZIP = {"Accept-Encoding": "gzip, deflate, br"}
 
 _MINUTES = range(10 * 60, 18 * 60 + 50)  # of a trading day in Moscow
 _PATIENCE = 60
+_START = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,35 +58,9 @@ class Way:
 
     name: str
     candles: int
-    process: "Process"
+    process: Process
     requests: Sequence[dict[str, Any]]
     beside: str
-
-
-class Process:
-    """A server of `app.bench.apps`, until it is stopped."""
-
-    def __init__(self, *arguments: object) -> None:
-        """Start it and wait until it listens."""
-        command = [sys.executable, "-m", "app.bench.apps", *map(str, arguments)]
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        assert self._process.stdout is not None
-        self.url = self._process.stdout.readline().split()[-1]
-        self.pid = self._process.pid
-
-    def stop(self) -> None:
-        """End it."""
-        self._process.terminate()
-        self._process.wait(_PATIENCE)
-
-    def get(self, target: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
-        """Ask once."""
-        try:
-            with urlopen(Request(self.url + target, headers=headers), timeout=_PATIENCE) as answer:  # noqa: S310
-                return answer.status, dict(answer.headers), answer.read()
-        except HTTPError as error:
-            with error:
-                return error.code, dict(error.headers), error.read()
 
 
 def main() -> None:
@@ -168,7 +146,7 @@ class _Windows:
         chance = random.Random(candles)  # noqa: S311
         return [chance.randrange(len(self.page) - candles) for _ in range(max(10, self._count * FEW // candles))]
 
-    def ours(self, process: Process, candles: int) -> list[dict[str, Any]]:
+    def ours(self, process: Process, candles: int, **headers: str) -> list[dict[str, Any]]:
         """Ask for each window twice, the second time of what is kept by then, and check what comes."""
         requests = []
         for start in self.of(candles):
@@ -178,10 +156,12 @@ class _Windows:
             }  # fmt: skip
             target = f"/v1/candles?{urlencode(query)}"
             expected = [_plain(row) for row in self.page[start : start + candles].rows]
-            bodies = {process.get(target)[2] for _ in range(2)}
+            bodies = {process.get(target, **headers)[2] for _ in range(2)}
             assert len(bodies) == 1, "cold and warm differ"
-            assert [list(each.values()) for each in json.loads(*bodies)["candles"]] == expected
-            requests.append(_request(target, *bodies))
+            body = bodies.pop()
+            text = gzip.decompress(body) if headers else body
+            assert [list(each.values()) for each in json.loads(text)["candles"]] == expected
+            requests.append(_request(target, body, headers=headers))
         return requests
 
     def peers(self, process: Process, candles: int) -> list[dict[str, Any]]:
@@ -201,9 +181,11 @@ def _plain(row: Sequence[Any]) -> list[Any]:
     return [begin, *row[1:7], bool(row[7])]
 
 
-def _request(target: str, body: bytes, *, status: int = 200, **headers: str) -> dict[str, Any]:
+def _request(
+    target: str, body: bytes, *, status: int = 200, headers: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, Any]:
     digest = blake2b(body, digest_size=16).hexdigest()
-    return {"target": target, "headers": headers, "status": status, "digest": digest}
+    return {"target": target, "headers": dict(headers), "status": status, "digest": digest}
 
 
 def _ways(stack: ExitStack, databases: Mapping[str, str], windows: _Windows) -> list[Way]:
@@ -227,6 +209,7 @@ def _ways(stack: ExitStack, databases: Mapping[str, str], windows: _Windows) -> 
         ways += [
             Way(name, candles, fixed, [_request(target, b"x" * sizes[candles])], name),
             Way(f"warm, {candles:,}", candles, kept, warm[candles], name),
+            Way(f"warm, gzip, {candles:,}", candles, kept, windows.ours(kept, candles, **_GZIP), name),
         ]
         for database in databases:
             peer = f"row to model, {database}, {candles:,}"
@@ -245,17 +228,33 @@ def _ways(stack: ExitStack, databases: Mapping[str, str], windows: _Windows) -> 
 
 
 def _small(process: Process, windows: _Windows, beside: str) -> list[Way]:
-    """Ask for the newest candle, and whether what is at hand still holds."""
-    target = f"/v1/candles?{urlencode({'security': 'TQBR:SBER', 'timeframe': 'M1', 'last': 1})}"
-    _, _, newest = process.get(target)
-    assert [list(each.values()) for each in json.loads(newest)["candles"]] == [_plain(next(windows.page[-1:].rows))]
+    """Ask for the newest candles, and whether what is at hand still holds."""
+    newest = {last: _newest(process, windows, last) for last in (1, FEW)}
     closed = windows.ours(process, FEW)[0]["target"]
     tag = process.get(closed)[1]["etag"]
-    assert process.get(closed, **{"If-None-Match": tag})[0] == HTTPStatus.NOT_MODIFIED
+    at_hand = {"If-None-Match": tag}
+    assert process.get(closed, **at_hand)[0] == HTTPStatus.NOT_MODIFIED
     return [
-        Way("newest candle", 1, process, [{**_request(target, newest), "digest": None}], beside),
-        Way("304", 0, process, [_request(closed, b"", status=304, **{"If-None-Match": tag})], beside),
+        Way("newest candle", 1, process, [newest[1]], beside),
+        Way(f"newest {FEW:,}", FEW, process, [newest[FEW]], beside),
+        Way("304", 0, process, [_request(closed, b"", status=304, headers=at_hand)], beside),
     ]
+
+
+def _newest(process: Process, windows: _Windows, last: int) -> dict[str, Any]:
+    """Ask for the newest candles, up to now; what will be answered a minute later nobody knows."""
+    target = f"/v1/candles?{urlencode({'security': 'TQBR:SBER', 'timeframe': 'M1', 'last': last})}"
+    body = process.get(target)[2]
+    expected = [_plain(row) for row in windows.page[-last:].rows]
+    assert [list(each.values()) for each in json.loads(body)["candles"]] == expected
+    return {**_request(target, body), "digest": None}
+
+
+def _await_time(seconds: float) -> None:
+    """Wait for the next minute, in which another answer is due, if it comes before so many seconds are over."""
+    left = 60 - time.time() % 60
+    if left < seconds + _START:
+        time.sleep(left)
 
 
 def _measure(way: Way, seconds: float, postgresql: int) -> dict[str, float]:
@@ -266,6 +265,8 @@ def _measure(way: Way, seconds: float, postgresql: int) -> dict[str, float]:
     }  # fmt: skip
     before = server_cpu(way.process.pid), server_cpu(postgresql)
     command = [sys.executable, "-m", "app.bench.load"]
+    if way.requests[0]["digest"] is None:
+        _await_time(seconds)
     done = subprocess.run(command, input=json.dumps(plan), check=True, stdout=subprocess.PIPE, text=True)
     found: dict[str, float] = json.loads(done.stdout)
     asked = found["requests"] + len(way.requests)
@@ -291,6 +292,7 @@ def _report(
     columns = ("way", "requests/s", "x fixed bytes", "server us", "database us", "p50 ms", "p99 ms")
     goals = [
         goal("500 warm, x fixed bytes", rate["warm, 500"] / rate["fixed bytes, 500"], least=0.5),
+        goal("500 warm compressed, x warm", rate["warm, gzip, 500"] / rate["warm, 500"], least=0.77),
         goal("500 cold from PostgreSQL, x fixed bytes", rate["cold, PostgreSQL, 500"] / rate["fixed bytes, 500"],
              least=0.15),
         goal("500 cold from SQLite, x row to model", rate["cold, SQLite, 500"] / rate["row to model, SQLite, 500"],

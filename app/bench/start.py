@@ -46,7 +46,7 @@ class Started:
 def main() -> None:
     """Measure, print a table, and write it down."""
     parser = argparse.ArgumentParser(prog="python -m app.bench.start", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     for folder in ("app", "db_schema"):
         compileall.compile_dir(folder, quiet=1)

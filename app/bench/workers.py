@@ -26,8 +26,8 @@ from app.bench.measuring import publish, ratio, server, server_cpu, versions
 from app.bench.stores import follow, program, settings
 from app.bootstrap import bootstrap
 from app.simulator.servers import Postgresql, Redis
+from app.tasks.schedule import look
 from app.tasks.stream_broker import StreamBroker
-from app.tasks.update import kick_update
 from app.use_cases.verify import verify
 
 LATENCY = 0.04
@@ -47,7 +47,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m app.bench.workers", description=__doc__)
     parser.add_argument("--securities", type=int, default=32)
     parser.add_argument("--days", type=int, default=8)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=2)
     options = parser.parse_args()
     load = Load(options.securities, options.days, LIFTED, "")
     shared = [(workers, _EACH * workers) for workers in WORKERS]
@@ -76,10 +76,11 @@ async def _measure(load: Load, redis: Redis, workers: int, folder: Path) -> Mapp
         await client.flushdb()
         pids = [stack.enter_context(_worker(load, redis, folder)) for _ in range(workers)]
         await _until(lambda: _wait_for_tasks(client, workers))
+        service = await stack.enter_async_context(bootstrap(settings(load, load.source)))
         broker = StreamBroker(redis.url, lease=60)
         stack.push_async_callback(broker.shutdown)
         began, used = time.perf_counter(), _used(pids, load)
-        await kick_update(broker)
+        await look(service, broker)
         await _until(lambda: _has_ended(client))
         seconds = time.perf_counter() - began
         cpu = [after - before for after, before in zip(_used(pids, load), used, strict=True)]
