@@ -20,6 +20,7 @@ from app.core.repository import IStorage
 from app.core.schedule import last_night
 from app.tasks.oddities import log_splits
 from app.use_cases import refresh_calendar as calendars
+from app.use_cases.audit_candles import audit_candles
 from app.use_cases.find_due import last_close
 from app.use_cases.forget_asked import forget_unasked, forget_updates
 from app.use_cases.looks import remember, seen
@@ -33,20 +34,28 @@ _RETRY = timedelta(minutes=10)
 _HOURLY = timedelta(hours=1)
 _AT_ONCE = timedelta()
 _CALENDAR, _REFERENCE, _SPLITS = "refresh_calendar", "refresh_reference", "record_splits"
-_ANSWERS = "prepare_answers"
+_ANSWERS, _AUDIT = "prepare_answers", "audit_candles"
 _SETTLED = timedelta(minutes=30)
 """So long after a close everything of the session is final and stored, if nothing is wrong."""
 _UPDATES_KEPT = timedelta(days=30)
+_AUDITED_FIRST = timedelta(days=7)
+_AUDITED_AGAIN = timedelta(days=2)
+"""Bars that were not stored yet when they would have been audited, or were corrected after."""
 
 
 async def kick(service: Service, broker: AsyncBroker, now: Timestamp, *, is_anything_due: bool) -> None:
-    """Wake workers up for the chores that are due. Splits matter only while candles are asked for."""
+    """Wake workers up for the chores that are due.
+
+    Splits matter only while candles are asked for; the audit and the cache want all that can be stored.
+    """
     looks = await seen(service.storage)
     chores = {_CALENDAR: refresh_calendar, _REFERENCE: refresh}
     if is_anything_due:
         chores[_SPLITS] = look_for_splits
-    elif service.cache is not None:
-        chores[_ANSWERS] = prepare
+    else:
+        chores[_AUDIT] = audit
+        if service.cache is not None:
+            chores[_ANSWERS] = prepare
     for name, task in chores.items():
         begun = looks.get(_begun(name))
         if (begun is None or now - begun >= _RETRY) and not await _is_done(service.storage, name, looks, now):
@@ -93,6 +102,23 @@ async def refresh_calendar(service: Service = _SERVICE) -> None:
                 _log.warning("the calendar stays as it was", engine=engine, error=str(error))
             if found.failures:
                 raise SourceError("the calendar could not be read whole")
+
+
+@async_shared_broker.task(_AUDIT)
+async def audit(service: Service = _SERVICE) -> None:
+    """Compare the exchange with itself in what came since the last audit, once a night; what differs is asked again."""
+    async with _once(service, _AUDIT) as is_due:
+        if is_due:
+            now = await service.clock.now()
+            since = (await seen(service.storage)).get(_AUDIT, now - _AUDITED_FIRST) - _AUDITED_AGAIN
+            for each in await audit_candles(service.storage, service.clock, since=since):
+                _log.warning(
+                    "longer bars are not what their minutes add up to",
+                    series=str(each.series),
+                    what=each.what,
+                    first=str(each.where),
+                    bars=each.times,
+                )
 
 
 @async_shared_broker.task(_ANSWERS)

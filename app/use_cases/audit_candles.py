@@ -79,12 +79,13 @@ async def audit_candles(
     *,
     securities: Collection[Security] = (),
     timeframes: Collection[Timeframe] = (),
+    since: Timestamp = _MINUTES_BEGIN,
 ) -> list[Violation]:
     """Roll the minutes of each followed security up to its M10, H1 and D1, and name every series that differs.
 
-    Bars are compared where both sides are covered: prices and volumes exactly, values to 1e-9. A bar that differs goes
-    to quarantine; it and its minutes are not covered any more, so that both are asked again. Flat memory: read by pages
-    of the key. Raises InputError for timeframes none of which can be audited.
+    Bars that begin at `since` or later are compared where both sides are covered: prices and volumes exactly, values to
+    1e-9. A bar that differs goes to quarantine; it and its minutes are not covered any more, so that both are asked
+    again. Flat memory: read by pages of the key. Raises InputError for timeframes none of which can be audited.
     """
     wanted = [timeframe for timeframe in AUDITED if not timeframes or timeframe in timeframes]
     if not wanted:
@@ -93,7 +94,8 @@ async def audit_candles(
     for followed in await _audited(storage, securities, wanted):
         async with storage.read() as uow:
             states = {series.timeframe: await uow.series.get(series) for series in followed}
-            audits = [await _compare(uow, states[Timeframe.M1], states[each]) for each in wanted if each in states]
+            longer = [states[each] for each in wanted if each in states]
+            audits = [await _compare(uow, states[Timeframe.M1], each, since) for each in longer]
         found = [audit for audit in audits if audit.times]
         if few := [audit for audit in found if audit.is_few]:
             await _quarantine(storage, await clock.now(), states, few)
@@ -116,9 +118,9 @@ async def _audited(
     ]
 
 
-async def _compare(uow: IUnitOfWork, minutes: SeriesState, longer: SeriesState) -> _Audit:
+async def _compare(uow: IUnitOfWork, minutes: SeriesState, longer: SeriesState, since: Timestamp) -> _Audit:
     audit = _Audit(longer.series)
-    for window in await _covered_by_both(uow, minutes, longer):
+    for window in await _covered_by_both(uow, minutes, longer, since):
         async for part, stored in _parts(uow, longer.series, window):
             pages = [page async for page in rolled_pages(uow, longer.series, part)]
             for difference in _differences(stored, CandlePage.join(longer.series, pages)):
@@ -126,14 +128,16 @@ async def _compare(uow: IUnitOfWork, minutes: SeriesState, longer: SeriesState) 
     return audit
 
 
-async def _covered_by_both(uow: IUnitOfWork, minutes: SeriesState, longer: SeriesState) -> list[Period]:
+async def _covered_by_both(
+    uow: IUnitOfWork, minutes: SeriesState, longer: SeriesState, since: Timestamp
+) -> list[Period]:
     timeframe = longer.series.timeframe
     ours, theirs = [
         whole_bars([span async for span in uow.spans.filter_by_series(state.series)], timeframe)
         for state in (minutes, longer)
     ]
     begins = (state.followed_from or _MINUTES_BEGIN for state in (minutes, longer))
-    begin = timeframe.ceil(max(_MINUTES_BEGIN, *begins))
+    begin = timeframe.ceil(max(_MINUTES_BEGIN, since, *begins))
     both = (left & right for left in ours for right in theirs)
     return [part for period in both if (part := Period(max(begin, period.time_from), period.time_till))]
 

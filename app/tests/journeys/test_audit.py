@@ -168,7 +168,7 @@ async def test_what_changed_since_it_was_looked_at_is_left_alone(service: Servic
     known = await states(service.storage)
     seen = {series.timeframe: replace(state, history_version=-1) for series, state in known.items()}
     async with service.storage.read() as uow:
-        audit = await module._compare(uow, known[M1], known[M10])
+        audit = await module._compare(uow, known[M1], known[M10], BAD)
 
     await module._quarantine(service.storage, NOON, seen, [audit])
 
@@ -183,6 +183,7 @@ async def test_only_what_is_asked_for_is_audited(service: Service, simulator: Si
 
     assert await audit_candles(service.storage, service.clock, securities=[BOND]) == []
     assert await audit_candles(service.storage, service.clock, timeframes=[Timeframe.H1, Timeframe.D1]) == []
+    assert await audit_candles(service.storage, service.clock, since=BAD + timedelta(minutes=1)) == []
     with pytest.raises(InputError, match="M10, H1, D1"):
         await audit_candles(service.storage, service.clock, timeframes=[Timeframe.M1])
 

@@ -1,5 +1,6 @@
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -8,13 +9,17 @@ import redis.asyncio
 import structlog
 
 from app.bootstrap import Service
-from app.simulator.fault_kinds import Split
+from app.core.entities import Timeframe
+from app.simulator.clock import read_moment
+from app.simulator.fault_kinds import Revise, Split
 from app.simulator.faults import Match
 from app.simulator.server import Simulator
-from app.tasks.chores import look_for_splits, refresh
+from app.tasks.chores import audit, look_for_splits, refresh
 from app.tasks.schedule import look
 from app.tasks.stream_broker import StreamBroker
 from app.tests.builders import GAZP_M1, SBER, SBER_D1, SBER_M1, follow
+from app.use_cases.create_security import create_security
+from app.use_cases.update_candles import update_candles
 
 LOOKS_AT_LISTS: list[tuple[str, list[str]]] = [
     ("record_splits", []),
@@ -78,6 +83,37 @@ async def test_bad_rows_of_a_list_are_told_once_with_the_first(followed: Service
     [told] = [log for log in logs if log["event"] == "rows of a list make no sense"]
     assert (told["list"], told["count"]) == ("splits", 1)
     assert "soon" in told["first"]
+
+
+async def test_what_came_since_the_last_audit_is_audited_once_a_night_when_nothing_is_due(
+    redis_url: str, broker: StreamBroker, service: Service, simulator: Simulator
+) -> None:
+    minutes = Match(ticker="SBER", interval=1)
+    old, new = read_moment("2024-01-05T12:10"), read_moment("2024-01-10T11:10")
+    for begin in ("2024-01-05 12:13:00", "2024-01-10 11:13:00"):
+        simulator.faults.add(Revise(match=minutes, begin=begin, values={"volume": 1}, times=None))
+    since = {Timeframe.M1: read_moment("2024-01-03"), Timeframe.M10: read_moment("2024-01-03")}
+    await create_security(service.storage, service.adapter, SBER, since=since)
+    assert (await update_candles(service.storage, service.loader, service.clock)).failures == {}
+    async with service.storage.begin() as uow:
+        compared = [replace(state, reread_at=simulator.clock.now()) async for state in uow.series]
+        await uow.series.add(compared)
+
+    await look(service, broker)
+
+    assert ("audit_candles", []) in await queued(redis_url)
+    assert await audited(service) == [(str(old), 2)]
+    assert await audited(service) == []
+    simulator.clock.advance(timedelta(days=1))
+    assert (await update_candles(service.storage, service.loader, service.clock)).failures == {}
+    assert await audited(service) == [(str(new), 1)]
+
+
+async def audited(service: Service) -> list[tuple[str, int]]:
+    """Audit, if it is time, and return what the log tells of each series: its first bar that differs, and how many."""
+    with structlog.testing.capture_logs() as logs:
+        await audit(service)
+    return [(log["first"], log["bars"]) for log in logs if log["log_level"] == "warning"]
 
 
 async def test_five_updates_without_a_worker_queue_each_series_once(

@@ -9,6 +9,7 @@ from pathlib import Path
 from random import Random
 
 from app.bootstrap import bootstrap
+from app.core.schedule import last_night
 from app.simulator.clock import SimulatedClock
 from app.simulator.server import Simulator
 from app.simulator.servers import Redis
@@ -20,6 +21,7 @@ from app.tests.week.driver import Driver
 from app.tests.week.ideal import Ideal, ideal_of
 from app.tests.week.reasons import CHORES, STRANGE, most_repeated, sorted_by_reason
 from app.tests.week.script import STEP, Form, drawn
+from app.use_cases.looks import seen
 
 HISTORY = timedelta(days=4)
 ALLOWED = 1.2
@@ -51,6 +53,7 @@ async def live_through(form: Form, seed: int, database_url: str, folder: Path) -
         await ask(service, *form.series)
         await driver.go_to(form.end + STEP)
         await assert_nothing_is_lost(service, simulator)
+        assert (await seen(service.storage))["audit_candles"] >= last_night(form.end)
         _assert_asked_rightly(walked, form)
 
 
