@@ -2,7 +2,8 @@
 
 Every server is a process of its own, and so is what asks them, over sixteen connections. Answers are compared, byte
 for byte, with one whose candles were compared with what is stored. Cold: nothing is kept in process, and each request
-asks for another window. Warm: any window of days that are kept.
+asks for another window. Warm: what was asked for before, as charts that are shown again do. Warm days: other windows of
+days that are kept, so many that none is kept as a whole.
 """
 
 import argparse
@@ -41,6 +42,9 @@ from app.use_cases.verify import verify
 CONNECTIONS = 16
 FEW, MANY = 500, 10_000
 CACHE = 64
+"""Megabytes, as by default: a quarter of them has room for some two hundred answers of 500 candles."""
+OTHERS = 3
+"""Times the windows: more than have room as a whole."""
 SERIES = Series(Security("SBER", "TQBR"), Timeframe.M1)
 FIRST_DAY = date(2022, 9, 12)
 
@@ -141,15 +145,18 @@ class _Windows:
     def __init__(self, page: CandlePage, count: int) -> None:
         self.page, self._count = page, count
 
-    def of(self, candles: int) -> list[int]:
+    def of(self, candles: int, times: int = 1) -> list[int]:
         """Return where windows of so many candles begin."""
         chance = random.Random(candles)  # noqa: S311
-        return [chance.randrange(len(self.page) - candles) for _ in range(max(10, self._count * FEW // candles))]
+        count = max(10, times * self._count * FEW // candles)
+        return [chance.randrange(len(self.page) - candles) for _ in range(count)]
 
-    def ours(self, process: Process, candles: int, **headers: str) -> list[dict[str, Any]]:
+    def ours(
+        self, process: Process, candles: int, *, times: int = 1, headers: Mapping[str, str] = MappingProxyType({})
+    ) -> list[dict[str, Any]]:
         """Ask for each window twice, the second time of what is kept by then, and check what comes."""
         requests = []
-        for start in self.of(candles):
+        for start in self.of(candles, times):
             query = {
                 "security": "TQBR:SBER", "timeframe": "M1", "from": self.page.begins[start],
                 "till": _end(self.page).unix, "limit": candles,
@@ -209,7 +216,7 @@ def _ways(stack: ExitStack, databases: Mapping[str, str], windows: _Windows) -> 
         ways += [
             Way(name, candles, fixed, [_request(target, b"x" * sizes[candles])], name),
             Way(f"warm, {candles:,}", candles, kept, warm[candles], name),
-            Way(f"warm, gzip, {candles:,}", candles, kept, windows.ours(kept, candles, **_GZIP), name),
+            Way(f"warm, gzip, {candles:,}", candles, kept, windows.ours(kept, candles, headers=_GZIP), name),
         ]
         for database in databases:
             peer = f"row to model, {database}, {candles:,}"
@@ -222,6 +229,7 @@ def _ways(stack: ExitStack, databases: Mapping[str, str], windows: _Windows) -> 
     few = f"fixed bytes, {FEW:,}"
     return [
         *ways,
+        Way("warm days, 500", FEW, kept, windows.ours(kept, FEW, times=OTHERS), few),
         Way("two processes, warm, 500", FEW, pair, windows.ours(pair, FEW) and windows.ours(pair, FEW), few),
         Way("two processes, cold, PostgreSQL, 500", FEW, cold_pair, windows.ours(cold_pair, FEW), few),
     ]

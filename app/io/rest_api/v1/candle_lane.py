@@ -4,6 +4,8 @@ Whatever is not a plain and good request, and whatever goes wrong, goes the fram
 refused as on any other route. So there is one description, one set of errors and one set of limits.
 """
 
+from dataclasses import replace
+from functools import lru_cache
 from urllib.parse import unquote_plus
 
 from starlette.exceptions import HTTPException
@@ -19,6 +21,9 @@ from app.io.rest_api.v1.candle_wish import CandleParameters, checked
 
 PATH = "/v1/candles"
 
+_MOST = 4096
+_LONGEST = 512
+"""Bytes: what callers send is remembered in bounded memory."""
 _unquoted = remembering(unquote_plus)
 
 
@@ -45,18 +50,25 @@ class CandleLane:
 
 def _call(scope: Scope) -> Call | None:
     """Read a request; None for one that is not for this lane."""
-    headers = dict(reversed(scope["headers"]))  # the first of a name counts
     if scope["method"] != "GET":
         return None
+    headers = dict(reversed(scope["headers"]))  # the first of a name counts
+    sent = scope["query_string"], headers.get(b"accept", b"*/*"), headers.get(b"accept-encoding", b"")
+    call = (_read if sum(map(len, sent)) <= _LONGEST else _read.__wrapped__)(*sent)
+    known = headers.get(b"if-none-match")
+    return call if known is None or call is None else replace(call, if_none_match=known.decode("latin-1"))
+
+
+@lru_cache(_MOST)
+def _read(query_string: bytes, accept: bytes, accept_encoding: bytes) -> Call | None:
+    """Read what was sent; None for what is refused. Many ask for the same again and again."""
     try:
-        coding = coding_of(headers.get(b"accept-encoding", b"").decode("latin-1"))
-        query = _pairs(scope["query_string"].decode("latin-1"))
-        sent = CandleParameters.model_validate(dict(query))
-        wish = checked(query, sent, headers.get(b"accept", b"*/*").decode("latin-1"))
+        coding = coding_of(accept_encoding.decode("latin-1"))
+        query = _pairs(query_string.decode("latin-1"))
+        wish = checked(query, CandleParameters.model_validate(dict(query)), accept.decode("latin-1"))
     except (InputError, HTTPException, ValueError):
         return None
-    known = headers.get(b"if-none-match")
-    return Call(wish, PATH, query, coding, None if known is None else known.decode("latin-1"))
+    return Call(wish, PATH, query, coding, None)
 
 
 def _pairs(query: str) -> list[tuple[str, str]]:

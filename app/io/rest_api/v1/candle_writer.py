@@ -25,7 +25,8 @@ _AT_ONCE = 1 << 17
 class CandleWriter:
     """Writes what is wished in the coding that was chosen, and keeps what is worth it.
 
-    Kept as a whole is what would have to be read or compressed again; what is cut from blocks costs too little.
+    Kept as a whole is what would have to be read or compressed again. What is cut from blocks costs little: it is kept
+    when it is asked for again, and never shared.
     """
 
     storage: IStorage
@@ -123,8 +124,9 @@ class CandleWriter:
             return found
         rows = await self._rows(look)
         written = await (self.all_at_once(look) if rows is None else self._write(look.coverage, rows, tag))
-        if is_kept:
+        if is_kept or self.kept.blocks.is_wanted((tag, 0)):
             self.kept.shelf.keep(written.tag, written)
+        if is_kept:
             await self.kept.shared.keep_answer(written)
         return written
 
