@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shutil
+import signal
 import uuid
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +28,9 @@ Answer = TypeVar("Answer")
 settings.register_profile("soak", max_examples=2_000, stateful_step_count=100, deadline=None, print_blob=True)
 settings.register_profile("suite", deadline=None)  # no test is judged by time
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as scripts start what they do not wait for
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a child would be deaf to Ctrl-C, too
 
 
 def run_apart(work: Coroutine[object, object, Answer]) -> Answer:
