@@ -25,8 +25,9 @@ async def pump(
 ) -> dict[int, Exception]:
     """Move every item of every source into the sink.
 
-    Items of one source reach the sink in order, one at a time; up to `workers` sources run at once, each with at most
-    `depth` items waiting: a full queue holds its producer back.
+    Items of one source reach the sink in order, one at a time; up to `workers` sources are read at once, each with at
+    most `depth` items waiting: a full queue holds its producer back. While the last items of a source are on their way
+    the next one is read, but not the one after it.
 
     What a source gave before it failed still reaches the sink. A failure of a tolerated kind, raised by a source or by
     the sink for one of its items, ends that source alone and is returned under the source's position. Any other failure
@@ -35,44 +36,44 @@ async def pump(
     waiting = iter(enumerate(sources))
     failures: dict[int, Exception] = {}
 
-    async def lane() -> None:
-        for position, source in waiting:
-            try:
-                await _drain(source, sink, depth)
-            except* tolerate as group:
-                failures[position] = _first(group)
+    async def consume(position: int, queue: "asyncio.Queue[Item | _End]", producer: asyncio.Task[None]) -> None:
+        try:
+            while not isinstance(item := await queue.get(), _End):
+                await sink(item)
+            if item.failure is not None:
+                raise item.failure
+        except* tolerate as group:
+            failures[position] = _first(group)
+            producer.cancel()
 
-    async with asyncio.TaskGroup() as lanes:
+    async def lane() -> None:
+        before: asyncio.Task[None] | None = None
+        for position, source in waiting:
+            queue: asyncio.Queue[Item | _End] = asyncio.Queue(depth)
+            producer = tasks.create_task(_produce(source, queue))
+            consumer = tasks.create_task(consume(position, queue, producer))
+            await asyncio.wait([producer] if before is None else [producer, before])
+            before = consumer
+
+    async with asyncio.TaskGroup() as tasks:
         for _ in range(workers):
-            lanes.create_task(lane())
+            tasks.create_task(lane())
     return failures
 
 
-async def _drain(source: AsyncIterable[Item], sink: Callable[[Item], Awaitable[None]], depth: int) -> None:
-    queue: asyncio.Queue[Item | _End] = asyncio.Queue(depth)
-
-    async def produce() -> None:
-        items = aiter(source)
-        try:
-            async for item in items:
-                await queue.put(item)
-        except Exception as failure:  # noqa: BLE001  # raised by the consumer, behind what came before it
-            await queue.put(_End(failure))
-        else:
-            await queue.put(_End())
-        finally:
-            if isinstance(items, AsyncGenerator):
-                await items.aclose()
-
-    async def consume() -> None:
-        while not isinstance(item := await queue.get(), _End):
-            await sink(item)
-        if item.failure is not None:
-            raise item.failure
-
-    async with asyncio.TaskGroup() as pair:
-        pair.create_task(produce())
-        pair.create_task(consume())
+async def _produce(source: AsyncIterable[Item], queue: "asyncio.Queue[Item | _End]") -> None:
+    """Put what a source gives into a queue, and its end."""
+    items = aiter(source)
+    try:
+        async for item in items:
+            await queue.put(item)
+    except Exception as failure:  # noqa: BLE001  # raised by the consumer, behind what came before it
+        await queue.put(_End(failure))
+    else:
+        await queue.put(_End())
+    finally:
+        if isinstance(items, AsyncGenerator):
+            await items.aclose()
 
 
 def _first(group: BaseExceptionGroup[Exception]) -> Exception:
