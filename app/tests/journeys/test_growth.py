@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -13,6 +13,7 @@ import redis.asyncio
 from app.bootstrap import Service
 from app.core.date_time import Timestamp
 from app.core.entities import Series, Timeframe
+from app.core.market_data import ILoadProgress, LoadOutcome, Wish
 from app.core.resampling import roll_up
 from app.core.spans import Period
 from app.io.rest_api.main import create_app
@@ -28,6 +29,7 @@ from app.tests.journeys.dying_asker import QUESTION, STEPS
 from app.tests.tasks.children import Child, running
 from app.tests.tasks.comparing import is_current
 from app.tests.tasks.waiting import eventually
+from app.use_cases.backfill_series import backfill_series
 from app.use_cases.create_security import create_security
 from app.use_cases.plan_updates import plan_updates
 from app.use_cases.update_candles import update_candles
@@ -97,6 +99,40 @@ async def test_the_newest_day_is_there_while_the_rest_is_still_loaded(
     assert progress["state"] == "running"
     assert 0 < progress["covered"] < progress["requested"]
     assert progress["rows"] == len(day)
+
+
+async def test_a_series_stays_current_while_its_past_is_loaded(service: Service, simulator: Simulator) -> None:
+    asking = Client(create_app(service=service))
+    await asking.get(CANDLES, {"security": "TQBR:SBER", "timeframe": "M1", "from": "2023-10-20", "limit": "1"})
+    loader, pause = service.loader, timedelta(minutes=10)
+    lags = list[timedelta]()
+
+    class Leisurely:
+        """A loader that takes ten minutes for each piece."""
+
+        missing = loader.missing
+
+        async def load(self, wishes: Iterable[Wish], *, progress: ILoadProgress | None = None) -> LoadOutcome:
+            outcome = await loader.load(wishes, progress=progress)
+            lags.append(simulator.clock.now() - await newest_end(service))
+            simulator.clock.advance(pause)
+            return outcome
+
+    outcome = await backfill_series(service.storage, Leisurely(), service.clock, SBER_M1)
+
+    assert outcome.failures == {}
+    pieces, late = len(lags), service.adapter.delay + timedelta(minutes=1)
+    assert pieces > 6
+    assert max(lags) <= late + 2 * pause
+    assert (await update_candles(service.storage, loader, service.clock)).failures == {}
+    assert await is_current(service, simulator, SBER_M1)
+    await asking.app.state.desk.close()
+
+
+async def newest_end(service: Service) -> Timestamp:
+    async with service.storage.read() as uow:
+        [newest] = await uow.candles.filter_by_series(SBER_M1).newest_first()[:1].page(SBER_M1)
+    return SBER_M1.timeframe.after(newest.timestamp)
 
 
 async def test_without_a_word_the_whole_default_follows_and_an_ended_wait_says_so(
