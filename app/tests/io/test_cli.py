@@ -47,6 +47,8 @@ from app.tests.io.terminals import answers, run_at_terminal, start, wait_until
         (("show", "GAZP", "TQBR"), 3, "TQBR:GAZP"),
         (("show", "SBER", "TQBR", "--json", "--csv"), 2, "choose one"),
         (("spans", "GAZP", "TQBR"), 3, "TQBR:GAZP"),
+        (("verify", "-s", "TQBR:GAZP"), 3, "nothing of TQBR:GAZP is stored"),
+        (("verify", "-t", "W1"), 3, "nothing is stored in W1"),
         (("no-such-command",), 2, "no-such-command"),
     ],
 )
