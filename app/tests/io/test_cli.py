@@ -83,6 +83,7 @@ def test_a_store_out_of_reach_is_exit_code_5(candles: Candles) -> None:
 
     assert result.exit_code == 5
     assert "127.0.0.1:1" in result.stderr
+    assert "check that it runs, and DATABASE_URL" in result.stderr
 
 
 def test_a_wrong_setting_is_named_without_its_value(candles: Candles) -> None:
