@@ -14,6 +14,14 @@ _ISS = "https://iss.moex.com"
 _APIM = "https://apim.moex.com"
 _HIGHEST_RATE = 10
 _HIGHEST_CONCURRENCY = 10
+_DAY = 24 * 3600
+_YEAR = 366 * _DAY
+
+Seconds = Annotated[float, Field(le=_YEAR)]
+"""What is longer is a slip, and what has no end (`inf`) no time that can be counted with."""
+
+Days = Annotated[int, Field(le=36_525)]
+"""At most a century: there was no exchange before."""
 
 
 class Settings(BaseSettings):
@@ -34,21 +42,21 @@ class Settings(BaseSettings):
     iss_share_processes: int = Field(4, ge=1)
     iss_break_after: int = Field(5, ge=1)
     iss_break_for: float = Field(30, gt=0, le=300)
-    iss_total_timeout: float = Field(30, gt=0)
-    iss_connect_timeout: float = Field(10, gt=0)
-    iss_read_timeout: float = Field(15, gt=0)
+    iss_total_timeout: Seconds = Field(30, gt=0)
+    iss_connect_timeout: Seconds = Field(10, gt=0)
+    iss_read_timeout: Seconds = Field(15, gt=0)
     iss_attempts: int = Field(5, ge=1)
-    iss_patience: float = Field(120, gt=0)
+    iss_patience: Seconds = Field(120, gt=0)
     iss_max_body: int = Field(16 * 1024 * 1024, gt=0)
-    iss_delay: float | None = Field(None, ge=0)
+    iss_delay: Seconds | None = Field(None, ge=0)
 
     iss_login: SecretStr | None = None
     iss_password: SecretStr | None = Field(None, validate_default=True)
     iss_token: SecretStr | None = None
     iss_passport_url: str = "https://passport.moex.com/authenticate"
 
-    final_margin: float = Field(60, ge=0)
-    settle: float = Field(24 * 3600, ge=0)
+    final_margin: Seconds = Field(60, ge=0)
+    settle: Seconds = Field(_DAY, ge=0)
     load_workers: int | None = Field(None, ge=1)
 
     default_timeframes: Annotated[tuple[Timeframe, ...], NoDecode, BeforeValidator(timeframes)] = (
@@ -57,22 +65,22 @@ class Settings(BaseSettings):
         Timeframe.H1,
         Timeframe.D1,
     )
-    default_since_days: int = Field(365, ge=1)
-    default_since_days_m1: int = Field(30, ge=1)
+    default_since_days: Days = Field(365, ge=1)
+    default_since_days_m1: Days = Field(30, ge=1)
 
     follow_on_query: bool = True
     follow_limit: int = Field(100, ge=0)
-    unfollow_after_days: Annotated[int | None, BeforeValidator(or_off)] = Field(None, ge=1)
+    unfollow_after_days: Annotated[Days | None, BeforeValidator(or_off)] = Field(None, ge=1)
 
-    tick: float = Field(10, gt=0)
-    task_lease: int = Field(60, ge=1)
+    tick: float = Field(10, gt=0, le=_DAY)
+    task_lease: int = Field(60, ge=1, le=_DAY)
 
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65535)
-    drain_seconds: float = Field(0, ge=0)
+    drain_seconds: Seconds = Field(0, ge=0)
     notify_socket: str | None = None
     answer_cache_mb: int = Field(64, ge=0)
-    cache_ttl: int = Field(24 * 3600, ge=1)
+    cache_ttl: int = Field(_DAY, ge=1, le=_YEAR)
     metrics: bool = False
     metrics_port: int | None = Field(None, ge=1, le=65535)
     log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(upper)] = "INFO"

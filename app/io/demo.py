@@ -25,7 +25,7 @@ from app.settings import Settings
 from app.tasks.broker import embedded
 from app.use_cases.create_security import create_security
 from app.use_cases.get_candles import first_covered, get_candles
-from app.use_cases.list_securities import list_securities
+from app.use_cases.list_securities import final_ends, list_securities
 from app.use_cases.update_candles import update_candles
 
 FOLDER = Path(".demo")
@@ -121,11 +121,12 @@ async def _show(service: Service) -> None:
 
 async def _holdings(service: Service) -> Sequence[Sequence[str]]:
     rows = []
+    ends = await final_ends(service.storage)
     for followed in await list_securities(service.storage):
         async with service.storage.read() as uow:
             for state in followed.series:
                 count = await uow.candles.filter_by_series(state.series).count()
-                moments = (output.when(state.followed_from), output.when(state.watermark))
+                moments = (output.when(state.followed_from), output.when(ends.get(state.series)))
                 rows.append((str(state.series.security), state.series.timeframe, f"{count:,}", *moments))
     return rows
 

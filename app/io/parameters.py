@@ -58,7 +58,11 @@ def parse_security(text: str, board: str | None = None, *, field: str = "securit
     left, colon, right = text.partition(":")
     if board is not None and not colon:
         return Security(parse_code(text, field), parse_code(board, "board"))
-    if board is not None or not colon:
+    if board is not None:
+        raise InputError(
+            field, f"{_quote(text)} names a board, and so does {_quote(board)}: name it once, as TQBR:SBER"
+        )
+    if not colon:
         raise InputError(field, f"{_quote(text)} is not BOARD:TICKER: write it as TQBR:SBER")
     return Security(parse_code(right, field), parse_code(left, field))
 

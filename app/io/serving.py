@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import os
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -24,11 +25,12 @@ def listen(host: str, port: int) -> socket.socket:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         return socket.create_server(address, family=family)
     except OSError as error:
+        reason = error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)
         if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
             raise InputError(
-                "host", f"cannot listen on {host} ({error.strerror}): give an address of this machine, like 127.0.0.1"
+                "host", f"cannot listen on {host} ({reason}): give an address of this machine, like 127.0.0.1"
             ) from error
-        raise InputError("port", f"cannot listen on {host}:{port} ({error}): give another --port, or 0") from error
+        raise InputError("port", f"cannot listen on {host}:{port} ({reason}): give another --port, or 0") from error
 
 
 async def run_api(settings: Settings, listener: socket.socket, *, announce: Callable[[], None]) -> None:

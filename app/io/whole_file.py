@@ -12,8 +12,13 @@ from typing import BinaryIO
 def whole_file(path: Path) -> Iterator[BinaryIO]:
     """Open a file that appears under its name when the block ends well, all of it on the disk.
 
-    Until then it is a hidden one beside it, which a failure removes; only a killed process leaves it behind.
+    Until then it is a hidden one beside it, which a failure removes; only a killed process leaves it behind. A pipe or
+    a device is written to as it stands: nothing may take its place.
     """
+    if path.exists() and not path.is_file():
+        with path.open("wb") as file:
+            yield file
+        return
     part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
         with part.open("xb") as file:

@@ -44,5 +44,6 @@ def spoiled() -> StorageError:
 def other_source(stored: str, asked: str) -> SourceMismatchError:
     """Refuse to mix what two sources say."""
     return SourceMismatchError(
-        f"this store was filled from {stored}, not from {asked}: use another DATABASE_URL, or ISS_URL={stored} again"
+        f"this store was filled from {stored}, not from {asked}: use another DATABASE_URL, the ISS_URL of before, or "
+        f"SOURCE_NAME={stored} if the same exchange has another address now"
     )

@@ -30,6 +30,19 @@ def test_a_wrong_value_is_answered_with_the_way_out(name: str, value: str, way_o
     assert "geheim" not in error["msg"]
 
 
+@pytest.mark.parametrize("value", ["inf", "nan", "1e20"])
+@pytest.mark.parametrize("name", ["iss_delay", "final_margin", "settle", "tick", "iss_patience", "drain_seconds"])
+def test_a_time_without_end_is_refused(name: str, value: str) -> None:
+    with pytest.raises(ValidationError, match=name):
+        Settings.model_validate({name: value})
+
+
+@pytest.mark.parametrize("name", ["default_since_days", "default_since_days_m1", "unfollow_after_days"])
+def test_more_days_than_the_calendar_counts_are_refused(name: str) -> None:
+    with pytest.raises(ValidationError, match=name):
+        Settings.model_validate({name: "1000000"})
+
+
 @pytest.mark.parametrize("url", ["redis://localhost", "rediss://me:p@host:6380/2", "unix:///run/redis.sock?db=1"])
 def test_addresses_of_redis(url: str) -> None:
     assert Settings(redis_url=url).redis_url == url

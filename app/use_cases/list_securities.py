@@ -1,8 +1,9 @@
 """What is followed."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from app.core.entities import Security, SecurityCard, SeriesState
+from app.core.date_time import Timestamp
+from app.core.entities import Security, SecurityCard, Series, SeriesState
 from app.core.errors import SecurityNotFoundError
 from app.core.repository import IStorage, IUnitOfWork
 from app.use_cases.create_security import FollowedSecurity, shortest_first
@@ -24,6 +25,12 @@ async def list_securities(
         followed = await _followed(uow, [card.security for card in cards])
         known = await chains(uow)
     return [FollowedSecurity(card, shortest_first(followed[card.security]), lineage=known.of(card)) for card in cards]
+
+
+async def final_ends(storage: IStorage) -> Mapping[Series, Timestamp]:
+    """Return where the last covered period of each series ends: what comes after it is not final yet, or not stored."""
+    async with storage.read() as uow:
+        return await uow.spans.ends()
 
 
 async def get_security(storage: IStorage, security: Security) -> FollowedSecurity:

@@ -69,7 +69,8 @@ async def plan_updates(  # noqa: PLR0913  # what an update may be asked for, and
     """
     check_period(time_from, time_till, again=again)
     followed = await followed_states(storage, securities, timeframes)
-    till = time_till or await clock.now()
+    now = await clock.now()
+    till = min(time_till or now, now)
     async with storage.read() as uow:
         cards = await read_cards(uow, {state.series.security for state in followed})
     wishes = [wish_of(state, cards[state.series.security], time_from, till, again=again) for state in followed]

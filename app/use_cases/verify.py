@@ -10,6 +10,7 @@ from math import isfinite
 
 from app.core.date_time import Timestamp
 from app.core.entities import CandleRevision, CandleSpan, Security, Series, SeriesState, Timeframe
+from app.core.errors import SecurityNotFoundError, SeriesNotFoundError
 from app.core.pages import CandlePage
 from app.core.reconciliation import WITHDRAWN
 from app.core.repository import IStorage, IUnitOfWork
@@ -37,18 +38,29 @@ async def verify(
 ) -> list[Violation]:
     """Check I1 to I6, I8 to I10, I15 and I16 of every series, each from one snapshot of its own.
 
-    Or only of these securities and timeframes; a derived timeframe means the minutes it is made of.
+    Or only of these securities and timeframes; a derived timeframe means the minutes it is made of. Raises
+    SecurityNotFoundError and SeriesNotFoundError where nothing is stored of one that is named: a slip is no proof.
     """
-    stored = {timeframe.base for timeframe in timeframes}
     async with storage.read() as uow:
         every = [state.series async for state in uow.series]
     violations: list[Violation] = []
-    for series in every:
-        if (securities and series.security not in securities) or (stored and series.timeframe not in stored):
-            continue
+    for series in _named(every, securities, timeframes):
         async with storage.read() as uow:
             violations += await _verify_series(uow, series)
     return violations
+
+
+def _named(
+    every: Sequence[Series], securities: Collection[Security], timeframes: Collection[Timeframe]
+) -> Sequence[Series]:
+    found = [series for series in every if not securities or series.security in securities]
+    if strange := sorted(set(securities) - {series.security for series in found}):
+        raise SecurityNotFoundError(f"nothing of {', '.join(map(str, strange))} is stored")
+    stored = {timeframe.base for timeframe in timeframes}
+    if absent := stored - {series.timeframe for series in found}:
+        names = ", ".join(timeframe for timeframe in Timeframe if timeframe in absent)
+        raise SeriesNotFoundError(f"nothing is stored in {names}")
+    return [series for series in found if not stored or series.timeframe in stored]
 
 
 @dataclass(slots=True)

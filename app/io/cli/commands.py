@@ -27,7 +27,7 @@ COMMANDS = {
     "status": ("status", "Tell how current what is followed is, and how we stand with the exchange."),
     "serve": ("processes", "Answer the REST API, documented at /docs."),
     "worker": ("processes", "Load candles when the scheduler asks."),
-    "scheduler": ("processes", "Ask the workers for regular updates."),
+    "scheduler": ("processes", "Wake the workers up for what is due."),
     "dead": ("dead", "Show the tasks that no worker finished, and queue them again."),
     "migrate": ("processes", "Bring the tables of DATABASE_URL up to date."),
     "demo": ("processes", "See it all at work without the exchange."),

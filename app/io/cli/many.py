@@ -153,5 +153,7 @@ def _text(file: str) -> str:
     try:
         data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
         return data.decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError("file", f"{file} is no readable UTF-8 text: {error}") from error
+    except OSError as error:
+        raise InputError("file", f"{file} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InputError("file", f"{file} is no UTF-8 text: {error}") from error

@@ -53,7 +53,7 @@ def worker() -> None:
 
 
 def scheduler() -> None:
-    """Ask the workers for regular updates.
+    """Wake the workers up for what is due.
 
     It looks what is due every TICK seconds; of several schedulers one asks. Needs REDIS_URL.
     """

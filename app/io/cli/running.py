@@ -81,7 +81,7 @@ def run(work: "Callable[[Service], Awaitable[Result]]") -> Result:
 
 
 def read_settings() -> "Settings":
-    """Read the settings; InputError names each wrong variable."""
+    """Read the settings; InputError names each wrong variable, or the file that cannot be read."""
     from pydantic import ValidationError  # noqa: PLC0415  # heavy, as above
 
     from app.settings import Settings  # noqa: PLC0415
@@ -93,6 +93,10 @@ def read_settings() -> "Settings":
         (first, message), *others = wrong.items()
         more = "".join(f"; {name}: {what}" for name, what in others)
         raise InputError(first, f"{message}{more} (in the environment or .env)") from None  # the error shows secrets
+    except OSError as error:
+        raise InputError(".env", f"cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError:
+        raise InputError(".env", "is no UTF-8 text: write it anew, or set the variables in the environment") from None
 
 
 def loop_factory() -> "Callable[[], asyncio.AbstractEventLoop] | None":

@@ -1,6 +1,6 @@
 """Which securities are followed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import date
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.core.entities import Security, Timeframe
+from app.core.date_time import Timestamp
+from app.core.entities import Security, Series, Timeframe
 from app.core.errors import InputError, SourceError
 from app.io.chains import chain_object, chain_words
 from app.io.cli import output
@@ -104,7 +105,7 @@ def securities(*, as_json: AsJson = False) -> None:
     Since when, and until when its candles are final: the earliest and the latest of its timeframes. And how else it was
     or is named, and where it traded before: candles of other names and boards are never stitched on.
     """
-    found = run(lambda service: list_securities.list_securities(service.storage))
+    found, ends = run(_listed)
     if as_json:
         output.show_json(map(_object, found))
         return
@@ -114,7 +115,7 @@ def securities(*, as_json: AsJson = False) -> None:
             each.card.short_name,
             " ".join(state.series.timeframe for state in each.series),
             output.when(min((state.followed_from for state in each.series if state.followed_from), default=None)),
-            output.when(max((state.watermark for state in each.series if state.watermark), default=None)),
+            output.when(max((ends[state.series] for state in each.series if state.series in ends), default=None)),
             "; ".join(chain_words(each)),
         )
         for each in found
@@ -134,6 +135,10 @@ def remove_security(
     security = parse_security(ticker, board)
     run(lambda service: removal.remove_security(service.storage, service.clock, security, purge=purge))
     output.say(f"{security} is not followed any more; its candles are {'removed' if purge else 'kept'}")
+
+
+async def _listed(service: "Service") -> tuple[Sequence[FollowedSecurity], Mapping[Series, Timestamp]]:
+    return await list_securities.list_securities(service.storage), await list_securities.final_ends(service.storage)
 
 
 def _whole_board(ticker: str | None, board: str | None) -> str:

@@ -1,5 +1,6 @@
 """How current what is followed is, and how the service stands with the exchange."""
 
+import re
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
@@ -24,6 +25,7 @@ _WORDS = {
 }
 _COLUMNS = ("series", "verdict", "lag", "current till", "last success", "last change", "fails", "next try", "error")
 _LONGEST_ERROR = 80
+_PATH = re.compile(r"(?<=://)([^/\s]+)/\S+")
 
 
 def status(
@@ -91,8 +93,8 @@ def _length(lag: timedelta) -> str:
 
 
 def _shortened(text: str) -> str:
-    """Leave out the end of what would break the table; --json gives all of it."""
-    line = " ".join(text.split())
+    """Leave out of addresses all but the host, and the end of what would break the table; --json gives all of it."""
+    line = _PATH.sub(r"\1/...", " ".join(text.split()))
     return line if len(line) <= _LONGEST_ERROR else f"{line[: _LONGEST_ERROR - 3]}..."
 
 

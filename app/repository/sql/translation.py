@@ -55,7 +55,8 @@ def translate(error: Exception, place: str) -> StorageError:
     if isinstance(error, PoolTimeoutError):
         return StorageUnavailableError(f"{place}: no connection became free in time")
     if _is_outage(error, code):
-        return StorageUnavailableError(f"{place} cannot be reached, or went away: {_first_line(cause)}")
+        reason = f"cannot be reached, or went away: {_first_line(cause)}"
+        return StorageUnavailableError(f"{place} {reason}; check that it runs, and DATABASE_URL")
     return StorageError(f"{place} refused: {_first_line(cause)}")
 
 

@@ -38,7 +38,7 @@ from app.tests.io.terminals import answers, run_at_terminal, start, wait_until
         (("create-security", "--board", "TQBX", "--all"), 3, "has no board TQBX: did you mean"),
         (("create-security", "SBER", "--since", "2030-01-01"), 2, "since: 2029-12-31T21:00:00Z is still to come"),
         (("find", " "), 2, "what to search for"),
-        (("import-securities", "no-such-file"), 2, "no-such-file"),
+        (("import-securities", "no-such-file"), 2, "no-such-file cannot be read: No such file or directory"),
         (("create-security", "SBER", "TQBR", "--since", "tomorrow"), 2, "since: "),
         (("create-security", "SBER", "TQBR", "-t", "M7"), 2, "M1, M5, M10, M15, M30, H1, H2, H4, D1, W1, MN1, Q1"),
         (("update-candles", "-s", "TQBR:GAZP"), 3, "create-security first"),
@@ -46,7 +46,10 @@ from app.tests.io.terminals import answers, run_at_terminal, start, wait_until
         (("remove-security", "GAZP", "TQBR"), 3, "TQBR:GAZP"),
         (("show", "GAZP", "TQBR"), 3, "TQBR:GAZP"),
         (("show", "SBER", "TQBR", "--json", "--csv"), 2, "choose one"),
+        (("show", "TQBR:SBER", "TQOB"), 2, "'TQBR:SBER' names a board, and so does 'TQOB'"),
         (("spans", "GAZP", "TQBR"), 3, "TQBR:GAZP"),
+        (("verify", "-s", "TQBR:GAZP"), 3, "nothing of TQBR:GAZP is stored"),
+        (("verify", "-t", "W1"), 3, "nothing is stored in W1"),
         (("no-such-command",), 2, "no-such-command"),
     ],
 )
@@ -80,6 +83,7 @@ def test_a_store_out_of_reach_is_exit_code_5(candles: Candles) -> None:
 
     assert result.exit_code == 5
     assert "127.0.0.1:1" in result.stderr
+    assert "check that it runs, and DATABASE_URL" in result.stderr
 
 
 def test_a_wrong_setting_is_named_without_its_value(candles: Candles) -> None:
@@ -88,6 +92,15 @@ def test_a_wrong_setting_is_named_without_its_value(candles: Candles) -> None:
     assert result.exit_code == 2
     assert "ISS_CONCURRENCY" in result.stderr
     assert "secret" not in result.stderr
+
+
+def test_a_file_of_settings_that_is_no_text_is_wrong_input(candles: Candles, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(b"\xff\xfe=1\n")
+
+    result = candles("securities")
+
+    assert result.exit_code == 2
+    assert ".env: is no UTF-8 text" in result.stderr
 
 
 def test_migrate_may_be_repeated(candles: Candles) -> None:
@@ -166,10 +179,12 @@ def test_a_host_that_is_not_ours_is_wrong_input(candles: Candles, host: str) -> 
 
 def test_a_taken_port_is_wrong_input(candles: Candles) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        result = candles("serve", "--port", str(taken.getsockname()[1]))
+        port = str(taken.getsockname()[1])
+        result = candles("serve", "--port", port)
 
     assert result.exit_code == 2
-    assert "another --port" in result.stderr
+    words = f"cannot listen on 127.0.0.1:{port} (Address already in use): give another --port, or 0"
+    assert result.stderr == f"Error: port: {words}\n"
 
 
 def test_at_a_terminal_there_are_colours_and_a_bar(

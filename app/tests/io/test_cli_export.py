@@ -205,3 +205,16 @@ def test_at_a_terminal_there_is_a_bar(loaded: Candles, environment: Mapping[str,
     assert "━" in shown
     assert "100%" in shown
     assert "nothing for a terminal" in refused
+
+
+def test_a_pipe_or_a_device_is_written_to_and_not_replaced(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+
+    with whole_file(pipe) as file:
+        file.write(b"all of it")
+
+    assert os.read(reader, 100) == b"all of it"
+    assert pipe.is_fifo()
+    os.close(reader)

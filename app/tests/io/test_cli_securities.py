@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 from app.core.entities import Timeframe
 from app.core.resampling import roll_up
 from app.io.cli import app
+from app.simulator.clock import read_moment
 from app.simulator.server import Simulator
 from app.tests.io.conftest import Candles, truth
 
@@ -165,6 +166,18 @@ def test_followed_securities_are_listed(loaded: Candles) -> None:
     ]
     (listed,) = json.loads(loaded("securities", "--json").stdout)
     assert (listed["security"], listed["series"][0]["watermark"]) == ("TQBR:SBER", "2024-05-15T11:00:00Z")
+
+
+def test_a_day_that_only_the_next_one_proves_is_not_called_final(candles: Candles, exchange: Simulator) -> None:
+    exchange.clock.set(read_moment("2024-05-16T02:00"))
+    candles("create-security", "SBER", "TQBR", "-t", "D1")
+    candles("update-candles")
+
+    [row] = candles("securities").stdout.splitlines()[1:]
+    newest = json.loads(candles("show", "SBER", "TQBR", "--json").stdout)[-1]
+
+    assert row.split("\t")[4] == "2024-05-15 00:00"
+    assert (newest["begin"], newest["final"]) == ("2024-05-14T21:00:00Z", False)
 
 
 def test_nothing_followed_is_no_error(candles: Candles) -> None:

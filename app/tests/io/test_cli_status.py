@@ -71,6 +71,15 @@ def test_the_worst_series_come_first_with_what_they_owe_and_why(candles: Candles
     assert result.exit_code == 0
 
 
+def test_why_a_series_fails_is_told_however_long_the_address_is(candles: Candles, sqlite_url: str) -> None:
+    address = "http://iss.moex.com/iss/engines/stock/markets/shares/boards/TQBR/securities/SBER/candles.json?start=0"
+    keep(sqlite_url, replace(FAILING, failure=f"{address} answered a web page in place of data"))
+
+    result = candles("status")
+
+    assert table(result)[0]["error"] == "http://iss.moex.com/... answered a web page in place of data"
+
+
 def test_a_limit_leaves_out_the_better_ones(candles: Candles, sqlite_url: str) -> None:
     keep(sqlite_url, CURRENT, LATE, FAILING)
 

@@ -202,6 +202,7 @@ async def test_a_plan_tells_about_what_a_load_takes(service: Service, simulator:
     before = await plan_updates(*ports, rate=5)
     await update_candles(*ports, time_from=NOON - 8 * DAY)
     known = await plan_updates(*ports, rate=None)
+    far = await plan_updates(*ports, time_till=NOON + 3650 * DAY, rate=None)
     asked = len(simulator.requests)
     outcome = await update_candles(*ports)
     took = len(simulator.requests) - asked
@@ -209,6 +210,7 @@ async def test_a_plan_tells_about_what_a_load_takes(service: Service, simulator:
     assert {load.series.timeframe for load in before.loads} == {Timeframe.M1, Timeframe.H1, Timeframe.D1}
     assert before.duration == timedelta(seconds=before.requests / 5)
     assert known.duration is None
+    assert far == known  # what is still to come takes nothing
     assert known.rows == pytest.approx(sum(outcome.rows.values()), rel=0.15)
     assert took / 2 <= known.requests <= 2 * took
     assert (await plan_updates(*ports, rate=5)).rows < known.rows / 10  # only what still forms

@@ -118,6 +118,26 @@ def test_a_folder_without_files_is_an_error_of_the_command(tmp_path: Path, capsy
     assert (code, capsys.readouterr().err) == (2, f"error: {tmp_path}: no file BOARD/TICKER/INTERVAL.csv in it\n")
 
 
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--port", "99999"),
+        ("--port", "1.5"),
+        ("--clock", "noon"),
+        ("--speed", "nan"),
+        ("--speed", "-5"),
+        ("--delay", "inf"),
+        ("--account", "nobody"),
+    ],
+)
+def test_an_option_that_makes_no_sense_is_named(option: str, value: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([option, value])
+
+    assert ended.value.code == 2
+    assert f"error: argument {option}: " in capsys.readouterr().err
+
+
 async def test_a_taken_port_is_an_error_of_the_command() -> None:
     async with Simulator().serve() as exchange:
         command = [sys.executable, "-m", "app.simulator", "--port", exchange.url.rpartition(":")[2]]

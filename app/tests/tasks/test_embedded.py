@@ -1,11 +1,14 @@
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import timedelta
 
 from structlog.testing import capture_logs
 
-from app.bootstrap import Service
+from app.bootstrap import Service, bootstrap
 from app.core.date_time import Timestamp
+from app.core.entities import Series
 from app.simulator.fault_kinds import Slow, Status
 from app.simulator.faults import Match
 from app.simulator.server import Simulator
@@ -15,6 +18,7 @@ from app.tasks.schedule import LEASE
 from app.tests.builders import GAZP_M1, SBER_D1, SBER_M1, a_card
 from app.tests.tasks.comparing import ask, follow, is_current
 from app.tests.tasks.waiting import eventually
+from app.use_cases.ask_for_candles import ask_for_candles
 from app.use_cases.looks import seen
 
 CANDLES = Match(path="candles.json$")
@@ -162,9 +166,52 @@ async def test_a_card_that_cannot_be_read_is_told_of(service: Service, simulator
     assert (warning["event"], warning["security"]) == ("the card stays as it was", "TQBR:SBER")
 
 
+async def test_what_grew_and_nobody_asks_for_is_left_at_night_where_that_is_set(
+    service: Service, simulator: Simulator
+) -> None:
+    await follow(service, SBER_D1, GAZP_M1, since=simulator.clock.now() - timedelta(days=2))
+    async with service.storage.begin() as uow:
+        grown = await uow.series.lock(GAZP_M1)
+        await uow.series.add([replace(grown, is_grown=True, asked_at=simulator.clock.now() - timedelta(days=8))])
+
+    async def followed() -> list[Series]:
+        async with service.storage.read() as uow:
+            return [state.series async for state in uow.series.filter_followed()]
+
+    async with embedded(service):
+        await eventually(lambda: has_boards(service))
+    assert await followed() == [GAZP_M1, SBER_D1]
+    simulator.clock.advance(timedelta(days=1))
+    async with (
+        bootstrap(service.settings.model_copy(update={"unfollow_after_days": 7})) as forgetful,
+        embedded(forgetful),
+    ):
+        await eventually(lambda: is_equal(followed, [SBER_D1]))
+
+
+async def test_an_update_is_forgotten_after_thirty_days(service: Service, simulator: Simulator) -> None:
+    await follow(service, SBER_D1, since=simulator.clock.now() - timedelta(days=2))
+    old = await ask_for_candles(service.storage, service.clock)
+    simulator.clock.advance(timedelta(days=29))
+    new = await ask_for_candles(service.storage, service.clock)
+    simulator.clock.advance(timedelta(days=2))
+
+    async def known() -> list[str]:
+        async with service.storage.read() as uow:
+            return [update.id async for update in uow.updates]
+
+    assert {*await known()} == {old.id, new.id}
+    async with embedded(service):
+        await eventually(lambda: is_equal(known, [new.id]))
+
+
 async def has_looked(service: Service, moment: Timestamp) -> bool:
     """Say whether the schedule looked what was due at a moment."""
     return (await seen(service.storage)).get(LEASE) == moment
+
+
+async def is_equal(found: Callable[[], Awaitable[object]], expected: object) -> bool:
+    return await found() == expected
 
 
 async def has_boards(service: Service) -> bool:

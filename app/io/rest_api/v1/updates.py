@@ -84,5 +84,5 @@ async def read_update(
     update_id: Annotated[str, Path(pattern=r"^[0-9a-f]{1,32}$", examples=["9f86d081884c7d65"])],
     service: ServiceDependency,
 ) -> UpdateAnswer:
-    """Read how far an update is. It is kept for some days after it was asked for."""
+    """Read how far an update is. It is kept for thirty days after it was asked for."""
     return UpdateAnswer.of(await get_update(service.storage, service.clock, update_id))
