@@ -87,6 +87,16 @@ class Settings(BaseSettings):
 
     _http = field_validator("iss_url")(http_address)
 
+    @field_validator("cache_url")
+    @classmethod
+    def _is_of_its_own(cls, cache_url: str | None, info: ValidationInfo) -> str | None:
+        """Keep the queue's Redis from being filled and emptied as a cache is."""
+        places = [urlsplit(url) for url in (cache_url, info.data.get("redis_url")) if url]
+        hosts = {(place.netloc.rpartition("@")[2] or place.path) for place in places}
+        if len(places) > len(hosts):
+            raise ValueError("the queue of REDIS_URL must not share its Redis with a cache: name another one, or off")
+        return cache_url
+
     @field_validator("iss_url")
     @classmethod
     def _without_slash(cls, url: str) -> str:

@@ -72,3 +72,14 @@ def test_a_token_has_a_host_of_its_own_and_the_same_source() -> None:
 
     assert (with_token.exchange_url, with_token.source) == ("https://apim.moex.com", "https://iss.moex.com")
     assert elsewhere.exchange_url == "http://localhost:1"
+
+
+@pytest.mark.parametrize("cache_url", ["redis://:secret@queue:6379/0", "redis://queue:6379/1"])
+def test_a_cache_has_a_redis_of_its_own(cache_url: str) -> None:
+    queue = {"redis_url": "redis://queue:6379/0"}
+
+    with pytest.raises(ValidationError, match=r"cache_url\n.*name another one, or off"):
+        settings(**queue, cache_url=cache_url)
+    assert settings(**queue, cache_url="redis://cache:6379/0").cache_url == "redis://cache:6379/0"
+    assert settings(**queue, cache_url="off").cache_url is None
+    assert settings(redis_url="off", cache_url=cache_url).cache_url == cache_url

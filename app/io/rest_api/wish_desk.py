@@ -61,7 +61,7 @@ class WishDesk:
         if found is None:
             found = await self._asked_for(kept, call, None)
         elif missing is not None:
-            with suppress(LimitError, NotFoundError, SourceError):  # what is stored is given out all the same
+            with suppress(LimitError, NotFoundError, SourceError, StorageError):  # what is stored is given out
                 found = await self._asked_for(kept, call, missing)
         self.note(call.wish.series)
         return found

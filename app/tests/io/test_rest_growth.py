@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+import asyncpg
 import pytest
 
 from app.core.entities import Security, SecurityCard, Series, SeriesState, Timeframe
@@ -12,6 +13,7 @@ from app.core.errors import SourceUnavailableError
 from app.core.repository import IStorage
 from app.core.spans import Period
 from app.repository.memory import MemoryStorage
+from app.repository.sql import SqlStorage
 from app.tests.builders import GAZP, SBER, SBER_M1, T0, a_page, minute
 from app.tests.io.rest_client import NOW, Answer, Client, FakeAdapter, FakeClock, a_client, store
 from app.tests.tasks.waiting import eventually
@@ -71,6 +73,24 @@ def monitor(answer: Answer) -> str | None:
 
 def gaps(answer: Answer) -> list[tuple[str, str, str]]:
     return [(gap["from"], gap["till"], gap["reason"]) for gap in answer.json["coverage"]["gaps"]]
+
+
+async def test_what_is_stored_is_given_out_though_no_wish_can_be_written(postgresql_url: str) -> None:
+    filling = SqlStorage.open(postgresql_url)
+    await store(filling, a_page(range(10)), (minute(0), minute(10)), followed_from=T0)
+    await filling.close()
+    connection = await asyncpg.connect(postgresql_url.replace("+asyncpg", ""))
+    database = await connection.fetchval("SELECT current_database()")
+    await connection.execute(f"ALTER DATABASE {database} SET default_transaction_read_only TO on")
+    await connection.close()
+    storage = SqlStorage.open(postgresql_url)
+    client = a_client(storage, adapter=Exchange(), clock=FakeClock(), follow_on_query=True)
+
+    answer = await client.get(PATH, {**SBER_QUERY, "from": T0.unix})
+    await client.app.state.desk.close()
+    await storage.close()
+
+    assert (answer.status, answer.json["count"], answer.headers["candles-complete"]) == (200, 10, "false")
 
 
 async def test_what_nobody_follows_is_followed_and_said_to_be_in_progress(storage: IStorage, client: Client) -> None:
