@@ -26,7 +26,7 @@ from app.core.errors import InputError, SourceError
 from app.core.freshness import Outlook
 from app.core.market_data import IClock, IMarketDataAdapter, IMarketDataLoader, SourceStatus
 from app.core.markets import IDirectory
-from app.core.repository import IStorage
+from app.core.storage import IStorage
 from app.core.tally import Tally
 from app.market_data_adapter.breaker import Breaking
 from app.market_data_adapter.budget import Budget

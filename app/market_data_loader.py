@@ -25,9 +25,9 @@ from app.core.errors import (
 from app.core.market_data import IClock, ILoadProgress, IMarketDataAdapter, LoadOutcome, LoadStep, Wish
 from app.core.pipeline import pump
 from app.core.reconciliation import CORRECTED, WITHDRAWN, Changes, reconcile
-from app.core.repository import IStorage, IUnitOfWork
 from app.core.spans import Period, subtract
 from app.core.staleness import freshened
+from app.core.storage import IStorage, IUnitOfWork
 from app.core.tally import Tally
 from app.market_data_plan import Plan, by_series, part_of, plan_load
 from app.market_data_windows import Window

@@ -9,8 +9,8 @@ from app.core.date_time import Timestamp
 from app.core.entities import CandleSpan, QuarantinedRow, Security, SecurityCard, Series
 from app.core.market_data import Wish
 from app.core.reconciliation import retry_at
-from app.core.repository import FEW, IUnitOfWork, read_calendar, read_cards
 from app.core.spans import Period, gaps, subtract
+from app.core.storage import FEW, IUnitOfWork, read_calendar, read_cards
 
 Item = TypeVar("Item")
 

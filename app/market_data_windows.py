@@ -13,8 +13,9 @@ from app.core.date_time import Timestamp
 from app.core.entities import SecurityCard, Series
 from app.core.errors import SourceBadAnswerError, SourceError, SourceShiftError
 from app.core.market_data import IMarketDataAdapter, SourcePage, Wish
-from app.core.repository import ICandleRepository, IStorage, IUnitOfWork
+from app.core.repository import ICandleRepository
 from app.core.spans import Period
+from app.core.storage import IStorage, IUnitOfWork
 
 BATCH_SECONDS = 5.0
 """What a slow source gave in so long is written, be it ever so little: a crash then loses no more."""

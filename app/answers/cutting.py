@@ -10,8 +10,8 @@ from app.answers.stretches import number_of
 from app.answers.walk import Walk
 from app.core.date_time import Timestamp
 from app.core.entities import Series, Timeframe
-from app.core.repository import IStorage
 from app.core.spans import Period
+from app.core.storage import IStorage
 from app.use_cases.look_at_candles import Look, read_covered, read_shown
 
 _SECOND = timedelta(seconds=1)

@@ -7,8 +7,8 @@ from app.answers.blocks import Block
 from app.answers.kept import Kept
 from app.answers.rows import Cut
 from app.answers.stretches import numbers_of, stretch, usual_rows, whole_bars
-from app.core.repository import IStorage
 from app.core.spans import Period, gaps
+from app.core.storage import IStorage
 from app.use_cases.look_at_candles import Look, read_covered, read_shown
 
 _MOST_ROWS = 10_000

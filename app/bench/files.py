@@ -19,8 +19,8 @@ from app.bootstrap import bootstrap, migrate_store
 from app.core.date_time import Timestamp
 from app.core.entities import CandleSpan, Security, SecurityCard, Series, SeriesState, Timeframe
 from app.core.pages import CandlePage
-from app.core.repository import IStorage
 from app.core.spans import Period
+from app.core.storage import IStorage
 from app.io.exporting import open_writer, write_out
 from app.io.forms import FileForm
 from app.settings import Settings

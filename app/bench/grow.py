@@ -27,7 +27,7 @@ from app.bench.measuring import Watch, create_database, goal, publish, ratio, se
 from app.core.date_time import Timestamp
 from app.core.entities import CandleSpan, Security, SecurityCard, Series, SeriesState, Timeframe
 from app.core.pages import CandlePage
-from app.core.repository import IStorage
+from app.core.storage import IStorage
 from app.repository.migrate import migrate
 from app.repository.sql import SqlStorage
 from app.simulator.servers import Postgresql

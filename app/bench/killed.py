@@ -22,8 +22,8 @@ from app.bench.source import NOW
 from app.bench.stores import follow, program, settings
 from app.bootstrap import bootstrap
 from app.core.entities import Series
-from app.core.repository import IStorage, IUnitOfWork
 from app.core.spans import Period
+from app.core.storage import IStorage, IUnitOfWork
 from app.simulator.servers import Postgresql
 from app.use_cases.roll_up_candles import key_pages
 from app.use_cases.verify import verify

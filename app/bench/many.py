@@ -23,7 +23,7 @@ from app.core.date_time import Timestamp
 from app.core.entities import CandleSpan, Security, SecurityCard, Series, SeriesState, Timeframe
 from app.core.market_data import SourcePage
 from app.core.pages import CandlePage
-from app.core.repository import IStorage
+from app.core.storage import IStorage
 from app.settings import Settings
 from app.simulator.servers import Postgresql
 from app.use_cases.get_spans import get_spans

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from app.core.entities import SeriesState
-from app.core.repository import ICandleRepository, IUnitOfWork
+from app.core.repository import ICandleRepository
 from app.core.spans import Period, gaps
+from app.core.storage import IUnitOfWork
 
 
 async def shown_parts(

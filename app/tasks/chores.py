@@ -16,8 +16,8 @@ from app.answers.prepare_answers import prepare_answers
 from app.bootstrap import Service
 from app.core.date_time import Timestamp
 from app.core.errors import SourceError
-from app.core.repository import IStorage
 from app.core.schedule import last_night
+from app.core.storage import IStorage
 from app.tasks.oddities import log_splits
 from app.use_cases import refresh_calendar as calendars
 from app.use_cases.audit_candles import audit_candles

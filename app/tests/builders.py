@@ -16,7 +16,7 @@ from app.core.entities import (
     Timeframe,
 )
 from app.core.pages import CandlePage
-from app.core.repository import IStorage
+from app.core.storage import IStorage
 
 SBER = Security("SBER", "TQBR")
 GAZP = Security("GAZP", "TQBR")

@@ -17,7 +17,7 @@ from hypothesis import settings
 from redis import Redis as RedisClient
 from sqlalchemy import make_url
 
-from app.core.repository import IStorage
+from app.core.storage import IStorage
 from app.repository.memory import MemoryStorage
 from app.repository.migrate import migrate
 from app.repository.sql import SqlStorage

@@ -21,8 +21,8 @@ from app.core.entities import Candle, CandleSpan, Security, SecurityCard, Series
 from app.core.errors import SourceBadAnswerError
 from app.core.market_data import SourcePage, Wish
 from app.core.pages import CandlePage
-from app.core.repository import Circumstances, IStorage, IUnitOfWork, SeriesView
 from app.core.spans import Period, gaps, merge
+from app.core.storage import Circumstances, IStorage, IUnitOfWork, SeriesView
 from app.market_data_loader import MarketDataLoader
 from app.repository.memory import MemoryStorage
 from app.repository.sql import SqlStorage

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from app.core.date_time import Timestamp
 from app.core.entities import Security, Timeframe
 from app.core.market_data import IClock, Wish
-from app.core.repository import IStorage, IUnitOfWork, read_cards
+from app.core.storage import IStorage, IUnitOfWork, read_cards
 from app.core.updates import Update, UpdatePart
 from app.use_cases.measure_coverage import measure_coverage
 from app.use_cases.update_candles import check_period, followed_states, wish_of

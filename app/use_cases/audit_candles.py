@@ -11,8 +11,8 @@ from app.core.entities import CandleSpan, QuarantinedRow, Security, Series, Seri
 from app.core.errors import InputError
 from app.core.market_data import IClock
 from app.core.pages import CandlePage
-from app.core.repository import IStorage, IUnitOfWork
 from app.core.spans import Period, merge
+from app.core.storage import IStorage, IUnitOfWork
 from app.use_cases.roll_up_candles import key_pages, rolled_pages, whole_bars
 from app.use_cases.verify import Violation
 

@@ -8,8 +8,8 @@ from app.core.calendar import TradingCalendar
 from app.core.date_time import Timestamp
 from app.core.entities import Series, Timeframe
 from app.core.market_data import IClock, IMarketDataLoader, LoadOutcome
-from app.core.repository import IStorage
 from app.core.spans import Period
+from app.core.storage import IStorage
 from app.core.updates import UpdatePart
 from app.use_cases.get_update import count_rows
 from app.use_cases.measure_coverage import calendars_of

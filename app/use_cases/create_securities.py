@@ -10,7 +10,7 @@ from app.core.entities import Security, Timeframe
 from app.core.errors import InputError, NotFoundError, SourceError
 from app.core.market_data import IClock, IMarketDataAdapter
 from app.core.markets import IDirectory
-from app.core.repository import IStorage
+from app.core.storage import IStorage
 from app.use_cases.create_security import FollowedSecurity, Since, create_security
 from app.use_cases.list_boards import get_board
 

@@ -9,7 +9,7 @@ from app.core.date_time import Timestamp
 from app.core.entities import Security, SecurityCard, Series, SeriesState, Timeframe
 from app.core.errors import InputError, SeriesNotFoundError
 from app.core.market_data import IMarketDataAdapter
-from app.core.repository import IStorage, IUnitOfWork
+from app.core.storage import IStorage, IUnitOfWork
 from app.core.updates import Update
 from app.use_cases.ask_for_candles import record_wish
 from app.use_cases.record_renames import lineage

@@ -9,8 +9,8 @@ from app.core.batches import SETTLE, SILENCE
 from app.core.calendar import TradingCalendar
 from app.core.date_time import Timestamp
 from app.core.entities import SecurityCard, SeriesState, Timeframe
-from app.core.repository import Circumstances, IUnitOfWork, read_circumstances
 from app.core.spans import Period, gaps, merge, subtract
+from app.core.storage import Circumstances, IUnitOfWork, read_circumstances
 
 _BEGINNING, _END = Timestamp.midnight(date(1990, 1, 1)), Timestamp.midnight(date(9999, 1, 1))
 

@@ -10,10 +10,10 @@ from app.core.entities import Series
 from app.core.errors import SeriesChangedError
 from app.core.market_data import IClock
 from app.core.pages import CandlePage
-from app.core.repository import IStorage, IUnitOfWork
 from app.core.resampling import Rollup
 from app.core.spans import Period
 from app.core.staleness import shown_parts
+from app.core.storage import IStorage, IUnitOfWork
 from app.use_cases.get_candles import Coverage, first_covered, state_of
 from app.use_cases.look_at_candles import look_at_candles
 

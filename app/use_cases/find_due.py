@@ -7,8 +7,8 @@ from app.core.date_time import Timestamp
 from app.core.entities import Series
 from app.core.errors import SeriesNotFoundError
 from app.core.reconciliation import retry_at
-from app.core.repository import IStorage, IUnitOfWork, read_calendar, read_cards
 from app.core.schedule import Due, Schedule
+from app.core.storage import IStorage, IUnitOfWork, read_calendar, read_cards
 
 
 async def find_due(storage: IStorage, rules: Rules, now: Timestamp) -> Sequence[Due]:

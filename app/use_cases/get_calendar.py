@@ -8,7 +8,7 @@ from app.core.calendar import TradingDay
 from app.core.errors import InputError
 from app.core.market_data import IClock
 from app.core.markets import WELL_KNOWN
-from app.core.repository import IStorage, read_calendar
+from app.core.storage import IStorage, read_calendar
 from app.use_cases.list_boards import list_boards
 
 MAX_DAYS = 400

@@ -7,9 +7,9 @@ from app.core.date_time import Timestamp
 from app.core.entities import Series, SeriesState, Timeframe
 from app.core.errors import InputError, SeriesNotFoundError
 from app.core.pages import CandlePage
-from app.core.repository import IStorage, IUnitOfWork
 from app.core.spans import Period
 from app.core.staleness import shown_parts
+from app.core.storage import IStorage, IUnitOfWork
 from app.use_cases.explain_gaps import Gap, coverage_gaps, widened
 from app.use_cases.roll_up_candles import read_derived
 

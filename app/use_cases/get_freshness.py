@@ -9,7 +9,7 @@ from app.core.date_time import Timestamp
 from app.core.entities import Security, Series, SeriesState
 from app.core.freshness import LOOKS_BACK, Judge, OpenTime, Outlook, worst_first
 from app.core.market_data import SourceStatus
-from app.core.repository import IStorage, IUnitOfWork, read_calendar, read_cards
+from app.core.storage import IStorage, IUnitOfWork, read_calendar, read_cards
 from app.use_cases.list_securities import NAMED
 
 _AT_ONCE = 250

@@ -7,8 +7,8 @@ from app.core.date_time import Timestamp
 from app.core.entities import SOURCED, CandleSpan, Security, Series, SeriesState, Timeframe
 from app.core.errors import SecurityNotFoundError, SeriesNotFoundError
 from app.core.market_data import IClock
-from app.core.repository import IStorage, IUnitOfWork
 from app.core.spans import Period
+from app.core.storage import IStorage, IUnitOfWork
 from app.use_cases.explain_gaps import Gap, coverage_gaps, widened
 from app.use_cases.roll_up_candles import whole_bars
 

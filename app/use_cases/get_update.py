@@ -7,7 +7,7 @@ from datetime import timedelta
 from app.core.date_time import Timestamp
 from app.core.entities import Series, SeriesState
 from app.core.market_data import IClock
-from app.core.repository import FEW, IStorage, IUnitOfWork
+from app.core.storage import FEW, IStorage, IUnitOfWork
 from app.core.updates import Update, UpdatePart, UpdateState
 from app.use_cases.measure_coverage import Measured, measure_coverage
 

@@ -7,8 +7,8 @@ from datetime import timedelta
 from app.core.date_time import Timestamp
 from app.core.entities import Series, SeriesState
 from app.core.errors import FollowLimitError, SeriesNotFoundError
-from app.core.repository import IStorage, IUnitOfWork
 from app.core.spans import Period
+from app.core.storage import IStorage, IUnitOfWork
 from app.core.updates import UpdatePart
 from app.use_cases.ask_for_candles import record_wish
 from app.use_cases.create_security import follow_from, state_or_none

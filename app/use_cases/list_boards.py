@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from app.core.errors import BoardNotFoundError, SourceError
 from app.core.market_data import IClock
 from app.core.markets import WELL_KNOWN, Board, IDirectory
-from app.core.repository import IStorage
+from app.core.storage import IStorage
 
 
 async def list_boards(storage: IStorage) -> Sequence[Board]:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from app.core.date_time import Timestamp
 from app.core.entities import Security, SecurityCard, Series, SeriesState
 from app.core.errors import SecurityNotFoundError
-from app.core.repository import IStorage, IUnitOfWork
+from app.core.storage import IStorage, IUnitOfWork
 from app.use_cases.create_security import FollowedSecurity, shortest_first
 from app.use_cases.record_renames import chains, lineage
 

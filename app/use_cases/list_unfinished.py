@@ -2,7 +2,7 @@
 
 from app.core.date_time import Timestamp
 from app.core.entities import Series
-from app.core.repository import IStorage
+from app.core.storage import IStorage
 
 
 async def list_unfinished(storage: IStorage, update_id: str | None = None) -> list[Series]:

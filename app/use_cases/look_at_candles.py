@@ -10,9 +10,9 @@ from app.core.date_time import Timestamp
 from app.core.entities import Series
 from app.core.errors import SeriesChangedError, SeriesNotFoundError
 from app.core.pages import CandlePage
-from app.core.repository import IStorage, SeriesView
 from app.core.resampling import roll_up
 from app.core.spans import Period, gaps
+from app.core.storage import IStorage, SeriesView
 from app.use_cases.explain_gaps import explained, widened
 from app.use_cases.get_candles import Coverage, aligned, unknown
 

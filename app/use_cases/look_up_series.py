@@ -8,7 +8,7 @@ from app.core.date_time import Timestamp
 from app.core.entities import SecurityCard, Series
 from app.core.errors import LookupLimitError, SecurityNotFoundError, SeriesNotFoundError, SourceUnavailableError
 from app.core.market_data import IMarketDataAdapter
-from app.core.repository import IStorage, IUnitOfWork, Look
+from app.core.storage import IStorage, IUnitOfWork, Look
 
 _PREFIX = "unknown:"
 _REMEMBERED = timedelta(hours=1)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 
 from app.core.date_time import Timestamp
-from app.core.repository import IStorage, Look
+from app.core.storage import IStorage, Look
 
 
 async def is_due(storage: IStorage, name: str, now: Timestamp, *, every: timedelta) -> bool:

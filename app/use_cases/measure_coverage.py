@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from app.core.calendar import TradingCalendar
 from app.core.entities import Security, Series
-from app.core.repository import FEW, IUnitOfWork, read_calendar, read_cards
 from app.core.spans import Period
+from app.core.storage import FEW, IUnitOfWork, read_calendar, read_cards
 from app.core.updates import open_minutes
 from app.market_data_plan import by_series, period_of
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from app.core.entities import Series
 from app.core.market_data import IClock
-from app.core.repository import IStorage
+from app.core.storage import IStorage
 
 EVERY = timedelta(hours=1)
 

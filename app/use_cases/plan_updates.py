@@ -9,8 +9,8 @@ from app.core.calendar import TradingCalendar
 from app.core.date_time import Timestamp
 from app.core.entities import Security, Series, Timeframe
 from app.core.market_data import IClock, IMarketDataLoader
-from app.core.repository import IStorage, IUnitOfWork, read_cards
 from app.core.spans import Period
+from app.core.storage import IStorage, IUnitOfWork, read_cards
 from app.core.updates import open_minutes
 from app.market_data_plan import by_series, period_of
 from app.use_cases.measure_coverage import calendars_of

@@ -7,7 +7,7 @@ from app.core.corporate_actions import Chains, Lineage
 from app.core.entities import SecurityCard
 from app.core.market_data import IClock
 from app.core.markets import IDirectory
-from app.core.repository import IStorage, IUnitOfWork
+from app.core.storage import IStorage, IUnitOfWork
 from app.use_cases.looks import is_due, remember
 
 LOOK = "renames"

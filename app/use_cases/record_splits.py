@@ -9,7 +9,7 @@ from app.core.date_time import Timestamp
 from app.core.entities import CandleSpan, Security, SecurityCard, SeriesState
 from app.core.market_data import IClock, LoadOutcome, Rescaling
 from app.core.markets import IDirectory
-from app.core.repository import IStorage, IUnitOfWork
+from app.core.storage import IStorage, IUnitOfWork
 from app.use_cases.looks import is_due, remember
 
 LOOK = "splits"

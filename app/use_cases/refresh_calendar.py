@@ -8,7 +8,7 @@ from app.core.calendar import CalendarDay, ICalendarSource
 from app.core.date_time import Timestamp
 from app.core.errors import SourceError
 from app.core.market_data import IClock
-from app.core.repository import IStorage, IUnitOfWork
+from app.core.storage import IStorage, IUnitOfWork
 
 SINCE = date(2018, 1, 1)
 """The first day that is read, once: the exchange tells of no earlier ones."""

@@ -9,7 +9,7 @@ from app.core.entities import Security, SecurityCard
 from app.core.errors import NotFoundError, SourceError
 from app.core.market_data import IClock, IMarketDataAdapter
 from app.core.markets import IDirectory
-from app.core.repository import IStorage
+from app.core.storage import IStorage
 from app.use_cases.list_boards import store_boards
 
 _SOON = timedelta(days=14)  # holidays may lie between the last day on a board and the first on the next

@@ -5,7 +5,7 @@ from dataclasses import replace
 from app.core.entities import Security, SeriesState
 from app.core.errors import SecurityNotFoundError
 from app.core.market_data import IClock
-from app.core.repository import IStorage, IUnitOfWork
+from app.core.storage import IStorage, IUnitOfWork
 
 
 async def remove_security(storage: IStorage, clock: IClock, security: Security, *, purge: bool = False) -> None:

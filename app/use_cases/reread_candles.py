@@ -8,9 +8,10 @@ from app.core.date_time import Timestamp
 from app.core.entities import Security, Series, SeriesState, Timeframe
 from app.core.errors import SeriesNotFoundError
 from app.core.market_data import IClock, IMarketDataLoader, LoadOutcome, Wish
-from app.core.repository import ICandleRepository, IStorage, IUnitOfWork
+from app.core.repository import ICandleRepository
 from app.core.schedule import last_night
 from app.core.spans import Period
+from app.core.storage import IStorage, IUnitOfWork
 from app.use_cases.record_splits import record_rescaled
 from app.use_cases.update_candles import followed_states
 

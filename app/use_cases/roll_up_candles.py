@@ -6,10 +6,11 @@ from datetime import timedelta
 from app.core.date_time import Timestamp
 from app.core.entities import CandleSpan, Series, Timeframe
 from app.core.pages import CandlePage
-from app.core.repository import ICandleRepository, IUnitOfWork
+from app.core.repository import ICandleRepository
 from app.core.resampling import Rollup
 from app.core.spans import Period
 from app.core.staleness import shown_parts
+from app.core.storage import IUnitOfWork
 
 PAGE_ROWS = 20_000
 """Minutes held at a time."""

@@ -8,8 +8,8 @@ from app.core.date_time import Timestamp
 from app.core.entities import Security, SecurityCard, Series, SeriesState, Timeframe
 from app.core.errors import InputError, SecurityNotFoundError, SeriesNotFoundError
 from app.core.market_data import IClock, ILoadProgress, IMarketDataLoader, LoadOutcome, Wish
-from app.core.repository import FEW, IStorage, read_cards
 from app.core.spans import Period
+from app.core.storage import FEW, IStorage, read_cards
 from app.use_cases.record_splits import record_rescaled
 
 

@@ -13,8 +13,8 @@ from app.core.entities import CandleRevision, CandleSpan, Security, Series, Seri
 from app.core.errors import SecurityNotFoundError, SeriesNotFoundError
 from app.core.pages import CandlePage
 from app.core.reconciliation import WITHDRAWN
-from app.core.repository import IStorage, IUnitOfWork
 from app.core.spans import Period, gaps
+from app.core.storage import IStorage, IUnitOfWork
 
 PAGE_ROWS = 50_000
 """Candles held at a time."""

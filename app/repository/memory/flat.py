@@ -8,7 +8,7 @@ from typing import ClassVar, Self
 from app.core.calendar import CalendarDay
 from app.core.corporate_actions import BoardMove, ListedSplit, Rename
 from app.core.markets import Board
-from app.core.repository import Look
+from app.core.storage import Look
 from app.repository import refusals
 from app.repository.memory.collection import Entity, MemoryCollection
 from app.repository.memory.transaction import Key

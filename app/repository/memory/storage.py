@@ -10,8 +10,8 @@ from typing import Self
 from app.core.entities import Series
 from app.core.errors import StorageBusyError
 from app.core.pages import CandlePage
-from app.core.repository import Circumstances, Holdings, SeriesView, read_circumstances, read_holdings
 from app.core.spans import Period
+from app.core.storage import Circumstances, Holdings, SeriesView, read_circumstances, read_holdings
 from app.repository import refusals
 from app.repository.memory.candles import MemoryCandleRepository
 from app.repository.memory.catalogue import MemorySecurityRepository, MemorySeriesRepository

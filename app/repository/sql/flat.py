@@ -8,7 +8,7 @@ from sqlalchemy import Row, Select, select
 
 from app.core.corporate_actions import BoardMove, ListedSplit, Rename
 from app.core.markets import Board
-from app.core.repository import Look
+from app.core.storage import Look
 from app.repository import refusals
 from app.repository.sql.collection import Entity, SqlCollection, Values, table_of
 from db_schema import models

@@ -8,8 +8,8 @@ from app.core.corporate_actions import Split
 from app.core.date_time import Timestamp
 from app.core.entities import QuarantinedRow, Series, SeriesState
 from app.core.pages import CandlePage
-from app.core.repository import Holdings
 from app.core.spans import Period
+from app.core.storage import Holdings
 from app.repository import refusals
 from app.repository.sql import columns
 from app.repository.sql.transaction import Transaction

@@ -13,8 +13,8 @@ from app.core.calendar import CalendarDay, DayReason
 from app.core.date_time import Timestamp
 from app.core.entities import Series
 from app.core.errors import StorageUnavailableError
-from app.core.repository import Circumstances, SeriesView, days_around
 from app.core.spans import Period
+from app.core.storage import Circumstances, SeriesView, days_around
 from app.repository.sql import columns
 from app.repository.sql.translation import OUTAGES, translating
 from app.repository.sql.views import CARD, DAY, STATE, Found, Looked, card_of, state_of

@@ -14,8 +14,8 @@ from sqlalchemy.pool import QueuePool
 from app.core.entities import Series
 from app.core.errors import SchemaMismatchError, StorageBusyError, StorageError, StorageUnavailableError
 from app.core.pages import CandlePage
-from app.core.repository import Circumstances, Holdings, SeriesView
 from app.core.spans import Period
+from app.core.storage import Circumstances, Holdings, SeriesView
 from app.repository import refusals
 from app.repository.sql import engine, holdings, leases
 from app.repository.sql.calendar import SqlCalendarRepository

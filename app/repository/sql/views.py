@@ -9,8 +9,8 @@ from typing import Any, Protocol
 
 from app.core.entities import SecurityCard, Series, SeriesState
 from app.core.pages import CandlePage
-from app.core.repository import Circumstances, SeriesView
 from app.core.spans import Period
+from app.core.storage import Circumstances, SeriesView
 from app.repository import refusals
 from app.repository.sql.gathering import Gathering
 

@@ -6,7 +6,7 @@ import pytest
 
 from app.core.errors import BoardNotFoundError
 from app.core.markets import WELL_KNOWN, Board
-from app.core.repository import IStorage
+from app.core.storage import IStorage
 from app.tests.builders import T0
 
 TQBR = Board(

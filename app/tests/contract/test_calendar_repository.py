@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import date, time
 
 from app.core.calendar import CalendarDay, DayReason
-from app.core.repository import IStorage
+from app.core.storage import IStorage
 from app.tests.builders import T0, minute
 
 TOLD = CalendarDay(

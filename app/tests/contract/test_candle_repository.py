@@ -9,7 +9,8 @@ from app.core.date_time import Timestamp
 from app.core.entities import Candle, Series, Timeframe
 from app.core.errors import StorageError
 from app.core.pages import CandlePage
-from app.core.repository import ICandleRepository, IStorage
+from app.core.repository import ICandleRepository
+from app.core.storage import IStorage
 from app.tests.builders import GAZP_M1, SBER, SBER_D1, SBER_M1, a_candle, a_page, follow, minute
 
 WINDOWS = [slice(2, 5), slice(None, 3), slice(8, None), slice(50, 60), slice(3, 3), slice(5, 2), slice(None)]

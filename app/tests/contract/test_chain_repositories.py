@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import date
 
 from app.core.corporate_actions import BoardMove, Rename
-from app.core.repository import IStorage, Look
+from app.core.storage import IStorage, Look
 from app.tests.builders import T0, minute
 
 TCSG = Rename("TCSG", "T", date(2024, 11, 28))

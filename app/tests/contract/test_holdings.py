@@ -8,8 +8,8 @@ import pytest
 
 from app.core.corporate_actions import Split
 from app.core.errors import SeriesNotFoundError
-from app.core.repository import Holdings, IStorage, read_holdings
 from app.core.spans import Period
+from app.core.storage import Holdings, IStorage, read_holdings
 from app.tests.builders import (
     GAZP,
     GAZP_M1,

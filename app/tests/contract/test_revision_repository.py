@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from app.core.entities import CandleRevision
-from app.core.repository import IStorage
+from app.core.storage import IStorage
 from app.tests.builders import (
     GAZP_M1,
     SBER_M1,

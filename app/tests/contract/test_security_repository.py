@@ -6,7 +6,7 @@ import pytest
 
 from app.core.entities import Security, SecurityCard, Series, SeriesState, Timeframe
 from app.core.errors import SecurityNotFoundError, StorageError
-from app.core.repository import IStorage
+from app.core.storage import IStorage
 from app.tests.builders import GAZP, SBER, SBER_M1, a_card, follow
 
 SBER_EQ = Security("SBER", "EQBR")

@@ -6,7 +6,7 @@ import pytest
 
 from app.core.entities import Series, SeriesState, Timeframe
 from app.core.errors import SecurityNotFoundError, SeriesNotFoundError, StorageError
-from app.core.repository import IStorage, IUnitOfWork
+from app.core.storage import IStorage, IUnitOfWork
 from app.tests.builders import (
     GAZP_M1,
     SBER,

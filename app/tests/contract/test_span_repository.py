@@ -6,8 +6,9 @@ from itertools import pairwise
 import pytest
 
 from app.core.entities import CandleSpan
-from app.core.repository import ISpanRepository, IStorage
+from app.core.repository import ISpanRepository
 from app.core.spans import Period
+from app.core.storage import IStorage
 from app.tests.builders import GAZP_M1, SBER_D1, SBER_M1, a_span, follow, minute
 
 

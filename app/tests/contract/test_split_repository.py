@@ -7,7 +7,7 @@ import pytest
 
 from app.core.corporate_actions import ListedSplit, Split
 from app.core.errors import SecurityNotFoundError, StorageError
-from app.core.repository import IStorage
+from app.core.storage import IStorage
 from app.tests.builders import GAZP, GAZP_M1, SBER, SBER_M1, T0, a_card, follow, minute
 
 FIRST = Split(SBER, date(2024, 1, 16), 10.0, T0)

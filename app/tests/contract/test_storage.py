@@ -7,8 +7,8 @@ from typing import Protocol
 import pytest
 
 from app.core.errors import SeriesNotFoundError, SourceMismatchError, StorageError
-from app.core.repository import IStorage, IUnitOfWork
 from app.core.spans import Period
+from app.core.storage import IStorage, IUnitOfWork
 from app.tests.builders import (
     SBER_M1,
     a_candle,

@@ -3,8 +3,8 @@
 import pytest
 
 from app.core.errors import SeriesNotFoundError, StorageError, UpdateNotFoundError
-from app.core.repository import IStorage
 from app.core.spans import Period
+from app.core.storage import IStorage
 from app.core.updates import Update, UpdatePart
 from app.tests.builders import GAZP_M1, SBER_D1, SBER_M1, a_state, follow, minute
 

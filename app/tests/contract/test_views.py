@@ -9,8 +9,8 @@ import pytest
 from app.core.calendar import CalendarDay, DayReason
 from app.core.entities import SecurityCard, Series, SeriesState, Timeframe
 from app.core.errors import SeriesNotFoundError
-from app.core.repository import IStorage, SeriesView, read_circumstances
 from app.core.spans import Period
+from app.core.storage import IStorage, SeriesView, read_circumstances
 from app.tests.builders import (
     GAZP,
     GAZP_M1,

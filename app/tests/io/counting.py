@@ -8,8 +8,8 @@ from typing import Any, cast
 
 from app.core.entities import Series
 from app.core.pages import CandlePage
-from app.core.repository import Circumstances, IStorage, IUnitOfWork, SeriesView
 from app.core.spans import Period
+from app.core.storage import Circumstances, IStorage, IUnitOfWork, SeriesView
 from app.repository.sql import SqlStorage
 
 

@@ -22,8 +22,8 @@ from app.core.errors import SecurityNotFoundError
 from app.core.market_data import SourcePage
 from app.core.markets import Board, FoundSecurity, Listed
 from app.core.pages import CandlePage
-from app.core.repository import IStorage
 from app.core.spans import Period
+from app.core.storage import IStorage
 from app.io.rest_api.main import create_app
 from app.market_data_loader import MarketDataLoader
 from app.settings import Settings

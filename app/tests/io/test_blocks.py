@@ -16,8 +16,8 @@ from app.answers.blocks import Block, Blocks
 from app.answers.writing import Form, Writing
 from app.core.entities import Series, Timeframe
 from app.core.pages import CandlePage
-from app.core.repository import IStorage, SeriesView
 from app.core.spans import Period
+from app.core.storage import IStorage, SeriesView
 from app.repository.memory import MemoryStorage
 from app.repository.sql import SqlStorage
 from app.tests.builders import SBER, SBER_M1, T0, a_page, a_state, minute

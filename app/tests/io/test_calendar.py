@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 
 from app.core.calendar import CalendarDay, DayReason
 from app.core.markets import Board
-from app.core.repository import IStorage
+from app.core.storage import IStorage
 from app.io.cli import app
 from app.repository.memory import MemoryStorage
 from app.simulator.clock import SimulatedClock, read_moment

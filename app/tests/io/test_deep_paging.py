@@ -7,8 +7,8 @@ from sqlalchemy import Select
 
 from app.core.entities import Series
 from app.core.pages import CandlePage
-from app.core.repository import SeriesView
 from app.core.spans import Period
+from app.core.storage import SeriesView
 from app.repository.sql import SqlStorage
 from app.repository.sql.collection import SqlCollection
 from app.repository.sql.views import SqlViews

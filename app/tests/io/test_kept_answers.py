@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from app.answers.kept import Kept
 from app.core.cache import ICache
-from app.core.repository import IStorage
+from app.core.storage import IStorage
 from app.io.rest_api import coding
 from app.redis_cache import RedisCache
 from app.repository.memory import MemoryStorage

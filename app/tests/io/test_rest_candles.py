@@ -8,9 +8,9 @@ import pytest
 
 from app.core.entities import Series, Timeframe
 from app.core.pages import CandlePage
-from app.core.repository import IStorage
 from app.core.resampling import roll_up
 from app.core.spans import Period
+from app.core.storage import IStorage
 from app.repository.memory import MemoryStorage
 from app.tests.builders import SBER, SBER_M1, T0, a_page, a_state, minute
 from app.tests.io.rest_client import NOW, Answer, Client, FakeClock, a_client, store

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from starlette.types import Message
 from structlog.testing import capture_logs
 
-from app.core.repository import IStorage
+from app.core.storage import IStorage
 from app.io.forms import FileForm
 from app.io.rest_api.v1 import export
 from app.io.serving import listen, serving

@@ -10,8 +10,8 @@ import pytest
 
 from app.core.entities import Security, SecurityCard, Series, SeriesState, Timeframe
 from app.core.errors import SourceUnavailableError
-from app.core.repository import IStorage
 from app.core.spans import Period
+from app.core.storage import IStorage
 from app.repository.memory import MemoryStorage
 from app.repository.sql import SqlStorage
 from app.tests.builders import GAZP, SBER, SBER_M1, T0, a_page, minute

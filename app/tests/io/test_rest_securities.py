@@ -9,7 +9,7 @@ from app.core.corporate_actions import BoardMove, Rename
 from app.core.entities import Security, Series, Timeframe
 from app.core.errors import SourceRefusedError, SourceUnavailableError
 from app.core.markets import Board, Listed
-from app.core.repository import IStorage
+from app.core.storage import IStorage
 from app.io.chains import chain_words
 from app.repository.memory import MemoryStorage
 from app.tests.builders import T0, a_card, a_page, minute

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from app.core.repository import IStorage
+from app.core.storage import IStorage
 from app.tests.builders import GAZP_M1, T0, a_page, minute
 from app.tests.io.rest_client import Client, FakeClock, a_client, store
 from app.tests.io.test_rest import conforms

@@ -16,7 +16,7 @@ import redis.asyncio
 from app.answers.prepare_answers import prepare_answers
 from app.bootstrap import bootstrap, migrate_store
 from app.core.pages import CandlePage
-from app.core.repository import IStorage
+from app.core.storage import IStorage
 from app.redis_cache import RedisCache
 from app.repository.memory import MemoryStorage
 from app.repository.sql import SqlStorage

@@ -12,7 +12,7 @@ from app.bootstrap import Service, bootstrap
 from app.core.date_time import Timestamp
 from app.core.entities import CandleRevision, CandleSpan, Series
 from app.core.pages import CandlePage
-from app.core.repository import IStorage
+from app.core.storage import IStorage
 from app.settings import Settings
 from app.simulator.clock import SimulatedClock
 from app.simulator.server import Simulator

@@ -9,8 +9,8 @@ from app.bootstrap import Service
 from app.core.date_time import Timestamp
 from app.core.entities import CandleSpan, QuarantinedRow, Security, Series, SeriesState, Timeframe
 from app.core.errors import InputError
-from app.core.repository import IStorage
 from app.core.spans import Period
+from app.core.storage import IStorage
 from app.simulator.clock import read_moment
 from app.simulator.fault_kinds import Revise, Withdraw
 from app.simulator.faults import Match

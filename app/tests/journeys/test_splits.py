@@ -15,8 +15,8 @@ from app.core.entities import Security, Series, SeriesState, Timeframe
 from app.core.errors import SourceBadAnswerError, SourceRefusedError
 from app.core.market_data import LoadOutcome, Wish
 from app.core.pages import CandlePage
-from app.core.repository import IStorage, IUnitOfWork
 from app.core.spans import Period
+from app.core.storage import IStorage, IUnitOfWork
 from app.simulator.fault_kinds import Html, Split, Status, WrongDate
 from app.simulator.faults import Match
 from app.simulator.server import Simulator

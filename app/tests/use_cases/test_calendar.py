@@ -7,7 +7,7 @@ import pytest
 
 from app.core.calendar import CalendarDay, DayReason
 from app.core.errors import SourceUnavailableError
-from app.core.repository import IStorage, read_calendar
+from app.core.storage import IStorage, read_calendar
 from app.repository.memory import MemoryStorage
 from app.tests.builders import GAZP, SBER, SBER_M1, T0, a_card, a_state, minute
 from app.tests.io.rest_client import FakeCalendar, FakeClock

@@ -10,9 +10,9 @@ from app.core.date_time import Timestamp
 from app.core.entities import CandleSpan, Series, SeriesState, Timeframe
 from app.core.errors import SeriesNotFoundError
 from app.core.pages import CandlePage
-from app.core.repository import IStorage
 from app.core.resampling import roll_up
 from app.core.spans import Period, merge
+from app.core.storage import IStorage
 from app.repository.memory import MemoryStorage
 from app.tests.builders import SBER, SBER_D1, SBER_M1, T0, a_candle, a_card, a_page, a_span, a_state, follow, minute
 from app.tests.looking import get_coverage

@@ -8,8 +8,8 @@ import pytest
 from app.core.calendar import CalendarDay
 from app.core.date_time import Timestamp
 from app.core.entities import CandleSpan, Series, SeriesState, Timeframe
-from app.core.repository import IStorage
 from app.core.spans import Period
+from app.core.storage import IStorage
 from app.repository.memory import MemoryStorage
 from app.tests.builders import SBER, SBER_D1, SBER_M1, a_candle, a_card, a_quarantined_row, minute
 from app.tests.looking import get_coverage

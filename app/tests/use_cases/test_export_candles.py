@@ -8,8 +8,8 @@ from app.core.date_time import Timestamp
 from app.core.entities import Series, SeriesState, Timeframe
 from app.core.errors import InputError, SeriesChangedError, SeriesNotFoundError
 from app.core.pages import CandlePage
-from app.core.repository import IStorage
 from app.core.spans import Period
+from app.core.storage import IStorage
 from app.repository.memory import MemoryStorage
 from app.repository.sql import SqlStorage
 from app.tests.builders import GAZP_M1, SBER, SBER_M1, T0, a_card, a_page, a_span, follow, minute

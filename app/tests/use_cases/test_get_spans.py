@@ -3,8 +3,8 @@ import pytest
 from app.core.date_time import Timestamp
 from app.core.entities import Series, SeriesState, Timeframe
 from app.core.errors import SecurityNotFoundError, SeriesNotFoundError
-from app.core.repository import IStorage
 from app.core.spans import Period
+from app.core.storage import IStorage
 from app.repository.memory import MemoryStorage
 from app.tests.builders import GAZP, SBER, SBER_M1, T0, a_card, a_span, minute
 from app.use_cases.explain_gaps import Gap, GapReason

@@ -11,8 +11,8 @@ from app.core.corporate_actions import ListedSplit
 from app.core.date_time import Timestamp
 from app.core.entities import Security, SecurityCard, Series, SeriesState, Timeframe
 from app.core.errors import FollowLimitError, LookupLimitError, SecurityNotFoundError, SeriesNotFoundError
-from app.core.repository import IStorage, Look
 from app.core.spans import Period
+from app.core.storage import IStorage, Look
 from app.core.updates import UpdatePart
 from app.repository.memory import MemoryStorage
 from app.tests.builders import GAZP, GAZP_M1, SBER, SBER_D1, SBER_M1, a_card, a_state, follow, minute

@@ -12,8 +12,8 @@ from app.core.entities import CandleSpan, Security, Series, SeriesState, Timefra
 from app.core.errors import SourceError, SourceUnavailableError
 from app.core.markets import Listed
 from app.core.pages import CandlePage, Row
-from app.core.repository import IStorage
 from app.core.spans import Period
+from app.core.storage import IStorage
 from app.repository.memory import MemoryStorage
 from app.tests.builders import GAZP, GAZP_M1, SBER, SBER_M1, a_card, follow
 from app.tests.io.rest_client import FakeAdapter, FakeClock, FakeDirectory

@@ -17,8 +17,8 @@ from app.core.errors import (
     SourceUnavailableError,
 )
 from app.core.markets import WELL_KNOWN, Board, FoundSecurity, Listed
-from app.core.repository import IStorage
 from app.core.spans import Period
+from app.core.storage import IStorage
 from app.repository.memory import MemoryStorage
 from app.tests.builders import GAZP, SBER, SBER_M1, T0, a_card, follow, minute
 from app.tests.io.rest_client import FakeAdapter, FakeClock, FakeDirectory

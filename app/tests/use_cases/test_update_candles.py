@@ -9,7 +9,7 @@ import pytest
 from app.core.date_time import Timestamp
 from app.core.errors import SourceError
 from app.core.market_data import LoadOutcome, Wish
-from app.core.repository import IStorage
+from app.core.storage import IStorage
 from app.repository.memory import MemoryStorage
 from app.tests.builders import SBER_M1, follow, minute
 from app.use_cases.update_candles import update_candles

@@ -9,8 +9,8 @@ from app.core.calendar import TradingCalendar
 from app.core.date_time import Timestamp
 from app.core.entities import CandleSpan, Series, Timeframe
 from app.core.errors import InputError, SecurityNotFoundError, SeriesNotFoundError, UpdateNotFoundError
-from app.core.repository import IStorage
 from app.core.spans import Period
+from app.core.storage import IStorage
 from app.core.updates import Update, UpdatePart, UpdateState
 from app.tests.builders import GAZP_M1, SBER, SBER_D1, SBER_M1, T0, a_page, follow, minute
 from app.tests.io.rest_client import FakeClock

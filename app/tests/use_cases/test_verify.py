@@ -11,7 +11,7 @@ import pytest
 
 from app.core.entities import Candle, CandleSpan, SeriesState
 from app.core.reconciliation import WITHDRAWN
-from app.core.repository import IStorage, IUnitOfWork
+from app.core.storage import IStorage, IUnitOfWork
 from app.repository.memory import MemoryStorage
 from app.repository.sql import SqlStorage
 from app.tests.builders import (

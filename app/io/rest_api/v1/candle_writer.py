@@ -8,8 +8,8 @@ from app.answers.flights import Flight
 from app.answers.kept import Kept
 from app.answers.rows import Cut, Rows
 from app.answers.written import Written
-from app.core.repository import IStorage
 from app.core.spans import Period
+from app.core.storage import IStorage
 from app.io.rest_api import caching, coding
 from app.io.rest_api.coding import Coding
 from app.io.rest_api.v1 import candle_answer
