@@ -1,6 +1,6 @@
 """Load what is followed and not stored yet."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -9,8 +9,10 @@ from app.core.entities import Security, SecurityCard, Series, SeriesState, Timef
 from app.core.errors import InputError, SecurityNotFoundError, SeriesNotFoundError
 from app.core.market_data import IClock, ILoadProgress, IMarketDataLoader, LoadOutcome, Wish
 from app.core.spans import Period
-from app.core.storage import FEW, IStorage, read_cards
+from app.core.storage import FEW, IStorage, IUnitOfWork, read_cards
 from app.use_cases.record_splits import record_rescaled
+
+_MARKED_AT_ONCE = 100
 
 
 async def update_candles(  # noqa: PLR0913  # ports first, then what a command may ask for
@@ -53,23 +55,32 @@ async def update_candles(  # noqa: PLR0913  # ports first, then what a command m
     return outcome
 
 
-async def _mark(storage: IStorage, loaded: Collection[SeriesState], now: Timestamp) -> None:
+async def _mark(storage: IStorage, loaded: Sequence[SeriesState], now: Timestamp) -> None:
     """Keep when all that was followed of these, as it was then, was gone for and that nothing of it failed.
 
-    Not of those of which more is missing since: they are followed from an earlier moment, or were split meanwhile.
+    `loaded` is sorted: whoever holds several series takes them in that order.
     """
-    for before in loaded:
+    for start in range(0, len(loaded), _MARKED_AT_ONCE):
         async with storage.begin() as uow:
-            try:
-                state = await uow.series.lock(before.series)
-            except SeriesNotFoundError:  # removed meanwhile
-                continue
-            was_cleared = before.checked_at is not None and state.checked_at is None
-            is_stale = before.stale_before is None and state.stale_before is not None
-            if was_cleared or is_stale or state.followed_from != before.followed_from:
-                continue
-            checked_at = max(now, state.checked_at or now)
-            await uow.series.add([replace(state, checked_at=checked_at, failures=0, failed_at=None, failure=None)])
+            marked = [await _marked(uow, before, now) for before in loaded[start : start + _MARKED_AT_ONCE]]
+            await uow.series.add(state for state in marked if state is not None)
+
+
+async def _marked(uow: IUnitOfWork, before: SeriesState, now: Timestamp) -> SeriesState | None:
+    """Return the state to keep of a series, held until the transaction ends.
+
+    None if more is missing of it since: it is followed from an earlier moment, was split meanwhile, or is gone.
+    """
+    try:
+        state = await uow.series.lock(before.series)
+    except SeriesNotFoundError:
+        return None
+    was_cleared = before.checked_at is not None and state.checked_at is None
+    is_stale = before.stale_before is None and state.stale_before is not None
+    if was_cleared or is_stale or state.followed_from != before.followed_from:
+        return None
+    checked_at = max(now, state.checked_at or now)
+    return replace(state, checked_at=checked_at, failures=0, failed_at=None, failure=None)
 
 
 async def _mark_failed(storage: IStorage, failed: Mapping[Series, Exception], now: Timestamp) -> None:
