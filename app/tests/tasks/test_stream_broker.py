@@ -148,6 +148,28 @@ async def test_no_message_is_taken_before_there_is_room(
         assert pending["pending"] == 4
 
 
+async def test_what_was_finished_while_redis_was_away_is_not_run_again(
+    broker: StreamBroker, client: redis.asyncio.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: object, **__: object) -> None:
+        raise redis.exceptions.ConnectionError
+
+    await broker.startup()
+    await kick(broker, "once")
+    taken = await broker._read(broker._streams[1])
+    assert taken is not None
+    stream, entry = taken
+    stream.hold(entry.entry_id, "once")
+    with monkeypatch.context() as patched:
+        patched.setattr(stream, "_finish_script", away)
+        await stream.acknowledge(entry.entry_id)
+    await client.xclaim(QUEUE, QUEUE, broker.consumer_name, 0, [entry.entry_id], idle=int(NEVER * 1000), justid=True)
+
+    assert [late async for late in stream.overdue()] == []
+    await stream.keep_leases()
+    assert await is_idle(client)
+
+
 async def test_what_a_stopped_worker_gives_back_is_begun_at_once_however_long_the_lease(
     redis_url: str, journal: Journal, client: redis.asyncio.Redis
 ) -> None:
