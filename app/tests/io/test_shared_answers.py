@@ -234,7 +234,8 @@ async def test_two_processes_of_the_api_share_one(
     target = f"{PATH}?{urlencode(CLOSED)}"
     async with AsyncExitStack() as stack:
         bodies = []
-        for port in (free_port(), free_port()):
+        for _ in range(2):
+            port = free_port()
             program = "import app.redis_cache as cache; cache.PATIENCE = 60; from app.io.cli import main; main()"
             arguments = ("-c", program, "serve", "--port", str(port))
             await stack.enter_async_context(running(*arguments, folder=tmp_path, environment=environment))
