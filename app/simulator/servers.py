@@ -33,7 +33,8 @@ class _Server:
     """A child process on a free local port with a folder of its own, which goes when it stops for good."""
 
     def __init__(self, name: str) -> None:
-        self.port = free_port()
+        self.port = 0
+        """Chosen at the first start, and kept."""
         self.folder = Path(tempfile.mkdtemp(prefix=f"{name}-"))
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -69,6 +70,11 @@ class _Server:
         """Stop the process and remove the data."""
         self.halt()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _take_port(self) -> int:
+        """Choose as late as possible: until the server listens, somebody else may."""
+        self.port = self.port or free_port()
+        return self.port
 
     def _launch(self, command: Sequence[str], user: int | None = None) -> None:
         program, *arguments = command
@@ -117,7 +123,7 @@ class Postgresql(_Server):
         return f"postgresql+asyncpg://postgres@127.0.0.1:{port or self.port}/{database}"
 
     def start(self) -> None:
-        settings = [f"port={self.port}", f"unix_socket_directories={self.folder}", "listen_addresses=127.0.0.1"]
+        settings = [f"port={self._take_port()}", f"unix_socket_directories={self.folder}", "listen_addresses=127.0.0.1"]
         settings += ["max_connections=200", *(() if self._durable else _QUICK)]
         options = [part for setting in settings for part in ("-c", setting)]
         self._launch([str(self._binaries / "postgres"), "-D", str(self._data), *options], self._user)
@@ -163,7 +169,7 @@ class Redis(_Server):
         return f"redis://127.0.0.1:{self.port}/0"
 
     def start(self) -> None:
-        where = ["--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self.folder)]
+        where = ["--bind", "127.0.0.1", "--port", str(self._take_port()), "--dir", str(self.folder)]
         keep = ["--save", "", "--appendonly", "yes" if self._append_only else "no"]
         self._launch([str(self._binary), *where, *keep])
 

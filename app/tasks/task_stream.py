@@ -106,7 +106,10 @@ class TaskStream:
             await self._redis.xclaim(self.name, self._group, self._consumer, 0, held, justid=True)
 
     async def overdue(self) -> AsyncGenerator[Late, None]:
-        """Give what no living worker holds, oldest first; what we passed on comes again when the patience is over."""
+        """Give what no living worker holds, oldest first; what we passed on comes again when the patience is over.
+
+        What we finished is none of it, though Redis did not hear of that yet.
+        """
         before, still = set(self._passed_on), set[bytes]()
         begin = "-"
         while rows := await self._pending(begin, idle=self._lease):
@@ -114,7 +117,7 @@ class TaskStream:
                 late = Late(row["message_id"], row["times_delivered"], row["time_since_delivered"])
                 if late.entry_id in self._passed_on and late.idle < self._patience:
                     still.add(late.entry_id)
-                elif late.entry_id not in self._held:
+                elif late.entry_id not in self._held and late.entry_id not in self._finished:
                     yield late
             begin = f"({rows[-1]['message_id'].decode()}"
         self._passed_on -= before - still

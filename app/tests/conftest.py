@@ -66,6 +66,12 @@ def redis_url(_redis_server: str) -> str:
     return _redis_server
 
 
+@pytest.fixture
+def patient_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait for a cache that is well, however busy the machine is."""
+    monkeypatch.setattr("app.redis_cache.PATIENCE", 60)
+
+
 @pytest.fixture(scope="session")
 def _postgresql_template(postgresql: str) -> Iterator[str]:
     name = f"template_{uuid.uuid4().hex}"

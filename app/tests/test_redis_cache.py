@@ -26,7 +26,7 @@ async def a_cache(url: str, *, prefix: str = PREFIX, lifetime: int = 60) -> Asyn
 
 
 @pytest.fixture
-async def cache(redis_url: str) -> AsyncIterator[RedisCache]:
+async def cache(redis_url: str, patient_cache: None) -> AsyncIterator[RedisCache]:
     async with a_cache(redis_url) as opened:
         yield opened
 
@@ -48,17 +48,17 @@ def server() -> Iterator[Redis]:
 def clock(monkeypatch: pytest.MonkeyPatch) -> "Clock":
     """Seconds as the cache counts them, which stand until told otherwise."""
     clock = Clock()
-    monkeypatch.setattr("app.redis_cache.time.monotonic", clock)
+    monkeypatch.setattr("app.redis_cache.time", clock)
     return clock
 
 
 class Clock:
     def __init__(self) -> None:
         self.ahead = 0.0
-        self._real = time.monotonic
+        self._begun = time.monotonic()
 
-    def __call__(self) -> float:
-        return self._real() + self.ahead
+    def monotonic(self) -> float:
+        return self._begun + self.ahead
 
 
 async def test_what_is_put_is_got_by_whoever_shares_it(cache: ICache, redis_url: str) -> None:
@@ -122,7 +122,7 @@ async def test_one_that_is_flushed_has_forgotten(cache: ICache, client: redis.as
 
 
 @pytest.mark.parametrize("policy", ["allkeys-lru", "noeviction"])
-async def test_one_that_is_full_goes_on(server: Redis, policy: str) -> None:
+async def test_one_that_is_full_goes_on(server: Redis, patient_cache: None, policy: str) -> None:
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(redis.asyncio.Redis.from_url(server.url))
         cache = await stack.enter_async_context(a_cache(server.url))
@@ -136,7 +136,9 @@ async def test_one_that_is_full_goes_on(server: Redis, policy: str) -> None:
         assert set(kept) == {b"x" * 30_000, None}
 
 
-async def test_one_that_was_killed_is_left_alone_and_used_again_later(server: Redis, clock: Clock) -> None:
+async def test_one_that_was_killed_is_left_alone_and_used_again_later(
+    server: Redis, clock: Clock, patient_cache: None
+) -> None:
     async with a_cache(server.url) as cache:
         await cache.put({"a": b"1"})
         await asyncio.to_thread(server.kill)

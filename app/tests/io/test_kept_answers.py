@@ -77,7 +77,7 @@ async def correct(storage: IStorage, *minutes: int, close: float, version: int) 
 
 
 @pytest.fixture
-async def cache(redis_url: str) -> AsyncIterator[RedisCache]:
+async def cache(redis_url: str, patient_cache: None) -> AsyncIterator[RedisCache]:
     opened = RedisCache.open(redis_url, prefix="test", lifetime=60)
     yield opened
     await opened.close()

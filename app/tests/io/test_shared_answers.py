@@ -56,7 +56,7 @@ ASKED: list[tuple[Mapping[str, Any], Mapping[str, str]]] = [
 
 
 @pytest.fixture
-async def cache(redis_url: str) -> AsyncIterator[RedisCache]:
+async def cache(redis_url: str, patient_cache: None) -> AsyncIterator[RedisCache]:
     opened = RedisCache.open(redis_url, prefix="test", lifetime=60)
     yield opened
     await opened.close()
@@ -134,7 +134,7 @@ async def test_one_that_is_killed_flushed_or_hangs_changes_no_answer(sql_storage
             assert await everything(client) == expected
 
 
-async def test_a_full_one_changes_no_answer(sql_storage: SqlStorage) -> None:
+async def test_a_full_one_changes_no_answer(sql_storage: SqlStorage, patient_cache: None) -> None:
     await filled(sql_storage)
     expected = await everything(forgetful(the_client(sql_storage)))
     with Redis() as server:
@@ -234,8 +234,9 @@ async def test_two_processes_of_the_api_share_one(
     target = f"{PATH}?{urlencode(CLOSED)}"
     async with AsyncExitStack() as stack:
         bodies = []
-        for port in (free_port(), free_port()):
-            program = "from app.io.cli import main; main()"
+        for _ in range(2):
+            port = free_port()
+            program = "import app.redis_cache as cache; cache.PATIENCE = 60; from app.io.cli import main; main()"
             arguments = ("-c", program, "serve", "--port", str(port))
             await stack.enter_async_context(running(*arguments, folder=tmp_path, environment=environment))
             await eventually(partial(asyncio.to_thread, answers, port))

@@ -9,6 +9,7 @@ from app.core.errors import (
     SourceError,
     SourceUnavailableError,
 )
+from app.market_data_adapter.breaker import Breaker
 from app.market_data_adapter.budget import Budget
 from app.market_data_adapter.iss import IssClient
 from app.simulator.server import Simulator
@@ -39,8 +40,16 @@ async def fail(client: IssClient, times: int, error: type[SourceError] = SourceU
             await ask(client)
 
 
-async def is_state(budget: Budget, state: str) -> bool:
-    return (await budget.status()).state == state
+async def known(budget: Budget) -> Breaker:
+    """Return what those who share the budget know, be it of a pause that is over."""
+    return (await budget._ledger().read()).breaker
+
+
+async def rest(budget: Budget) -> None:
+    """Let the time for which nobody may ask be over at once."""
+    ledger = budget._ledger()
+    reading = await ledger.read()
+    assert await ledger.swap(reading, reading.breaker.moved(-reading.breaker.wait(reading.now)))
 
 
 async def is_shared(budget: Budget) -> bool:

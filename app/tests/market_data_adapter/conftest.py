@@ -16,7 +16,7 @@ from app.simulator.server import Simulator
 
 NOON = Timestamp(datetime(2024, 1, 17, 9, 0, tzinfo=UTC))
 SOON = Breaking(after=100, rest=0.05)
-BRIEF = Patience(total=2, connect=1, read=1, attempts=1, altogether=5)
+BRIEF = Patience(attempts=1, altogether=5)
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ async def simulator() -> AsyncIterator[Simulator]:
 
 @pytest.fixture
 async def open_client() -> AsyncIterator[Callable[..., IssClient]]:
-    """Make clients that give up soon; all are closed when the test is over."""
+    """Make clients that ask once, and wait for no long pause; all are closed when the test is over."""
     async with AsyncExitStack() as stack:
 
         def open_(url: str, budget: Budget | None = None, access: Access | None = None, **patience: float) -> IssClient:

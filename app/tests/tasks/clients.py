@@ -52,6 +52,13 @@ class Load:
     _threads: list[threading.Thread] = field(default_factory=list)
 
     def run(self, number: int) -> None:
+        """Ask until told to stop; whatever ends it before is a failure of this test, and of none that comes later."""
+        try:
+            self._ask(number)
+        except Exception as error:  # noqa: BLE001  # nobody else would hear of it in time
+            self.failures.append(f"client {number} ended: {error!r}")
+
+    def _ask(self, number: int) -> None:
         connection: HTTPConnection | None = None
         tags: dict[str, str] = {}
         keeps = number % 2 == 0

@@ -1,4 +1,4 @@
-"""A worker with tasks that write down what they do: `python -m app.tests.tasks.jobs URL JOURNAL VERSION SKEW`."""
+"""A worker with tasks that write down what they do: `python -m app.tests.tasks.jobs URL JOURNAL VERSION SKEW LEASE`."""
 
 import asyncio
 import os
@@ -11,15 +11,18 @@ from pathlib import Path
 from app.tasks.stream_broker import StreamBroker
 from app.tasks.worker import consume, run_until_signal
 from app.tests.tasks.children import Child, running
+from app.tests.tasks.waiting import eventually
 
 LEASE = 1.0
 DELIVERIES = 2
 NEVER = 600.0
 """A lease and a patience that no test waits for."""
+LONG = 6.0
+"""A lease that a worker keeps even if the machine lets it stand still for some seconds."""
 
 
 class Journal:
-    """Lines of `started NAME` and `ended NAME`, by whichever process."""
+    """Lines of `started NAME` and `ended NAME`, by whichever process; and which of those that are held may end."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
@@ -36,6 +39,16 @@ class Journal:
     def counted(self, line: str) -> int:
         return self.lines.count(line)
 
+    def let(self, name: str) -> None:
+        """Let what is held under this name end, now and whenever it is run again."""
+        self._permission(name).touch()
+
+    def may_end(self, name: str) -> bool:
+        return self._permission(name).exists()
+
+    def _permission(self, name: str) -> Path:
+        return self.file.with_name(f"{name} may end")
+
 
 def broker_with_jobs(
     url: str,
@@ -46,12 +59,19 @@ def broker_with_jobs(
     patience: float = NEVER,
     knows_tomorrow: bool = False,
 ) -> StreamBroker:
-    """Build a broker that knows `job(name, seconds)`, `die(name)`, `fail(name)` and perhaps `of_tomorrow(name)`."""
+    """Build a broker that knows `job(name, seconds)`, `held(name)`, which ends when the journal lets it, `die(name)`,
+    `fail(name)` and perhaps `of_tomorrow(name)`.
+    """
     broker = StreamBroker(url, lease=lease, deliveries=deliveries, patience=patience)
 
     async def job(name: str, seconds: float) -> None:
         journal.write(f"started {name}")
         await asyncio.sleep(seconds)
+        journal.write(f"ended {name}")
+
+    async def held(name: str) -> None:
+        journal.write(f"started {name}")
+        await eventually(lambda: journal.may_end(name), within=NEVER)
         journal.write(f"ended {name}")
 
     async def die(name: str) -> None:
@@ -65,7 +85,7 @@ def broker_with_jobs(
     async def of_tomorrow(name: str) -> None:
         journal.write(f"tomorrow {name}")
 
-    for task in (job, die, fail, *((of_tomorrow,) if knows_tomorrow else ())):
+    for task in (job, held, die, fail, *((of_tomorrow,) if knows_tomorrow else ())):
         broker.register_task(task, task.__name__)
     return broker
 
@@ -90,16 +110,19 @@ async def a_worker(broker: StreamBroker, *, at_once: int = 4, grace: float = 5) 
         await working
 
 
-def a_child(url: str, journal: Journal, version: str = "now", *, skew: float = 0) -> AbstractAsyncContextManager[Child]:
+def a_child(
+    url: str, journal: Journal, version: str = "now", *, skew: float = 0, lease: float = LEASE
+) -> AbstractAsyncContextManager[Child]:
     """Run a worker of version `now` or `tomorrow` in a process of its own, whose clock is `skew` seconds fast."""
-    arguments = (url, str(journal.file), version, str(skew))
+    arguments = (url, str(journal.file), version, str(skew), str(lease))
     return running("-m", "app.tests.tasks.jobs", *arguments, folder=journal.file.parent)
 
 
-def main(url: str, journal: str, version: str, skew: str) -> None:
+def main(url: str, journal: str, version: str, skew: str, lease: str) -> None:
     right = time.time
     time.time = lambda: right() + float(skew)
-    broker = broker_with_jobs(url, Journal(Path(journal)), knows_tomorrow=version == "tomorrow")
+    knows_tomorrow = version == "tomorrow"
+    broker = broker_with_jobs(url, Journal(Path(journal)), lease=float(lease), knows_tomorrow=knows_tomorrow)
     run_until_signal(lambda stop: consume(broker, stop, at_once=4, grace=5))
 
 

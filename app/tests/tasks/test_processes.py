@@ -1,10 +1,11 @@
 import asyncio
+import json
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from datetime import timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 import redis.asyncio
@@ -33,6 +34,8 @@ FOLLOWED = (
     Series(GAZP, Timeframe.M1),
     Series(GAZP, Timeframe.M10),
 )
+CHORES = ["audit_candles", "refresh_reference"]
+"""What is due where nothing is followed: the calendar was read at once."""
 
 
 def a_process(
@@ -69,14 +72,15 @@ async def test_an_idle_worker_ends_when_told_to(
         assert await seconds_to_end(worker) < 15
 
 
-async def test_a_scheduler_without_a_worker_leaves_one_message_and_ends_when_told_to(
+async def test_a_scheduler_without_a_worker_leaves_one_message_of_each_chore_and_ends_when_told_to(
     loop: Mapping[str, str], redis_url: str, tmp_path: Path, client: redis.asyncio.Redis
 ) -> None:
     kicked_before = await calls(client, "evalsha")
     environment = {**loop, "REDIS_URL": redis_url, "TICK": "1"}
     async with a_process("scheduler", tmp_path, environment) as scheduler:
-        await eventually(lambda: has_kicked(client, kicked_before + 3))
-        assert await client.xlen(QUEUE) == 1
+        await eventually(lambda: has_kicked(client, kicked_before + 2 * len(CHORES) + 1))
+        entries: Any = await client.xrange(QUEUE)
+        assert sorted(json.loads(fields[b"data"])["task_name"] for _, fields in entries) == CHORES
 
         assert await seconds_to_end(scheduler) < 15
 

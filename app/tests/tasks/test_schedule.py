@@ -93,7 +93,7 @@ async def test_nobody_is_woken_up_while_the_exchange_is_left_alone(
 
 
 async def test_answers_are_prepared_after_a_close_where_a_cache_is_set(
-    service: Service, simulator: Simulator, redis_url: str
+    service: Service, simulator: Simulator, redis_url: str, patient_cache: None
 ) -> None:
     async with bootstrap(service.settings.model_copy(update={"cache_url": redis_url})) as cached:
         await follow(cached, SBER_M1, since=simulator.clock.now() - timedelta(hours=2))

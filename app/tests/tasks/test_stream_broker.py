@@ -38,12 +38,13 @@ async def test_a_task_that_waits_or_runs_is_not_queued_again(
     broker: StreamBroker, journal: Journal, client: redis.asyncio.Redis
 ) -> None:
     for _ in range(3):
-        await kick(broker, "once", 0.3)
+        await kick(broker, "once", task="held")
     assert await client.xlen(QUEUE) == 1
 
     async with a_worker(broker):
         await eventually(lambda: "started once" in journal.lines)
-        await kick(broker, "once", 0.3)
+        await kick(broker, "once", task="held")
+        journal.let("once")
         await eventually(lambda: is_idle(client))
         assert journal.lines == ["started once", "ended once"]
 
@@ -67,11 +68,12 @@ async def test_a_stopped_worker_leaves_what_it_did_not_finish_to_others_at_once(
 ) -> None:
     first = broker_with_jobs(redis_url, journal, lease=NEVER)
     async with a_worker(first, grace=0.1):
-        await kick(first, "long", 1)
+        await kick(first, "long", task="held")
         await eventually(lambda: journal.lines == ["started long"])
     assert await workers_known(client) == 1  # nobody, who holds what was left
     assert journal.lines == ["started long"]
 
+    journal.let("long")
     async with a_worker(broker_with_jobs(redis_url, journal, lease=NEVER)):
         await eventually(lambda: journal.lines == ["started long", "started long", "ended long"])
         await eventually(lambda: is_idle(client))
@@ -79,21 +81,23 @@ async def test_a_stopped_worker_leaves_what_it_did_not_finish_to_others_at_once(
 
 async def test_workers_that_died_are_forgotten(redis_url: str, journal: Journal, client: redis.asyncio.Redis) -> None:
     async with a_child(redis_url, journal) as child:
-        await eventually(lambda: has_workers(client, 1))
+        await eventually(lambda: workers_known(client))
         child.kill()
 
-    async with a_worker(broker_with_jobs(redis_url, journal, lease=0.2)):
-        await eventually(lambda: has_workers(client, 2))
-        await eventually(lambda: has_workers(client, 1))
+    assert await workers_known(client) == 1
+    living = broker_with_jobs(redis_url, journal, lease=0.2)
+    async with a_worker(living):
+        await eventually(lambda: are_known(client, {living.consumer_name}))
 
 
-async def has_workers(client: redis.asyncio.Redis, number: int) -> bool:
-    return await workers_known(client) == number
+async def are_known(client: redis.asyncio.Redis, names: set[str]) -> bool:
+    return {consumer["name"].decode() for consumer in await client.xinfo_consumers(QUEUE, QUEUE)} == names
 
 
 async def test_the_backlog_tells_what_waits_what_runs_what_is_dead_and_who_works(
-    redis_url: str, broker: StreamBroker, journal: Journal, client: redis.asyncio.Redis
+    redis_url: str, journal: Journal, client: redis.asyncio.Redis
 ) -> None:
+    broker, working = (broker_with_jobs(redis_url, journal, lease=NEVER) for _ in range(2))
     assert await broker.backlog() == Backlog(waiting=0, running=0, dead=0, oldest_age=0, workers=0)
 
     await client.xadd(QUEUE, {"data": "junk"}, id="1000-0")
@@ -101,7 +105,7 @@ async def test_the_backlog_tells_what_waits_what_runs_what_is_dead_and_who_works
         await kick(broker, name, 300)
     await kick(broker, "urgent", 300, urgent=True)
     before = await broker.backlog()
-    async with a_worker(broker_with_jobs(redis_url, journal), at_once=2, grace=0.1):
+    async with a_worker(working, at_once=2, grace=0.1):
         await eventually(lambda: len(journal.lines) == 3)
         during = await broker.backlog()
 
@@ -110,6 +114,7 @@ async def test_the_backlog_tells_what_waits_what_runs_what_is_dead_and_who_works
     assert (during.waiting, during.running, during.dead, during.workers) == (1, 3, 1, 1)
     assert 0 < during.oldest_age < 1000
     assert (await broker.backlog()).waiting == 4
+    await broker.shutdown()
 
 
 async def test_a_stopping_worker_finishes_what_runs(broker: StreamBroker, journal: Journal) -> None:
@@ -146,6 +151,28 @@ async def test_no_message_is_taken_before_there_is_room(
 
         pending = await client.xpending(QUEUE, QUEUE)
         assert pending["pending"] == 4
+
+
+async def test_what_was_finished_while_redis_was_away_is_not_run_again(
+    broker: StreamBroker, client: redis.asyncio.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: object, **__: object) -> None:
+        raise redis.exceptions.ConnectionError
+
+    await broker.startup()
+    await kick(broker, "once")
+    taken = await broker._read(broker._streams[1])
+    assert taken is not None
+    stream, entry = taken
+    stream.hold(entry.entry_id, "once")
+    with monkeypatch.context() as patched:
+        patched.setattr(stream, "_finish_script", away)
+        await stream.acknowledge(entry.entry_id)
+    await client.xclaim(QUEUE, QUEUE, broker.consumer_name, 0, [entry.entry_id], idle=int(NEVER * 1000), justid=True)
+
+    assert [late async for late in stream.overdue()] == []
+    await stream.keep_leases()
+    assert await is_idle(client)
 
 
 async def test_what_a_stopped_worker_gives_back_is_begun_at_once_however_long_the_lease(
@@ -207,7 +234,8 @@ async def test_an_urgent_kick_does_not_repeat_what_runs_already(
     broker: StreamBroker, journal: Journal, client: redis.asyncio.Redis
 ) -> None:
     async with a_worker(broker):
-        await kick(broker, "long", 1)
+        await kick(broker, "long", task="held")
         await eventually(lambda: journal.lines == ["started long"])
-        await kick(broker, "long", 1, urgent=True)
+        await kick(broker, "long", task="held", urgent=True)
         assert await client.xlen(URGENT) == 0
+        journal.let("long")
