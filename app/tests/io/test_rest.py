@@ -316,17 +316,21 @@ class Server(uvicorn.Server):
 @asynccontextmanager
 async def served(app: FastAPI) -> AsyncIterator[aiohttp.ClientSession]:
     server = Server(app)
-    async with asyncio.timeout(30), asyncio.TaskGroup() as group:
-        group.create_task(server.serve())
-        async with aiohttp.ClientSession(await server.url) as session:
-            yield session
-        server.should_exit = True
+    async with asyncio.timeout(30):
+        serving = asyncio.create_task(server.serve())
+        try:
+            async with aiohttp.ClientSession(await server.url) as session:
+                yield session
+        finally:
+            server.should_exit = True
+            await serving
 
 
 async def test_the_app_opens_its_service_from_settings_and_serves(sqlite_url: str) -> None:
-    clock = SimulatedClock(read_moment("2024-01-10T12:00:00"), stopped=True)
+    clock = SimulatedClock(read_moment("2024-01-17T12:00"), stopped=True)
     async with Simulator(clock=clock).serve() as exchange:
-        given = Settings(_env_file=None, database_url=sqlite_url, iss_url=exchange.url, clock="source")
+        urls = {"database_url": sqlite_url, "iss_url": exchange.url}
+        given = Settings.model_validate({"_env_file": None, **urls, "iss_rate": 1000, "clock": "source"})
         async with served(create_app(given)) as http:
             async with http.post(
                 "/v1/securities", json={**NEW, "timeframes": ["D1"], "since": "2024-01-03"}
