@@ -5,6 +5,9 @@ requests a second, a look at what is due every ten seconds. The simulated exchan
 does, and is a quarter of an hour late. It is also asked what time it is, three times for each series: so that candles
 are asked for five times a second, twenty requests are allowed. Every series is asked for its newest candles over REST
 all the time; what counts is when a bar is first what it stays. Both ways run beside each other.
+
+Then, beside all that, bars of securities that nobody followed are asked for, of a year: how long it takes until the
+newest day is there. Each time the rest of the year is awaited.
 """
 
 import argparse
@@ -38,13 +41,16 @@ _SETTLED = 40.0
 _PATIENCE = 30
 _LONGEST = 25.0
 """So many seconds after the last bar that counts we still look."""
+_STRANGERS = 3
+_A_DAY_OF_BARS = 80
+_YEAR_BEFORE = "2023-01-17"
 
 
 def main() -> None:
     """Measure, print a table, and write it down."""
     parser = argparse.ArgumentParser(prog="python -m app.bench.fresh", description=__doc__)
     parser.add_argument("--securities", type=int, default=40)
-    parser.add_argument("--bars", type=int, default=2)
+    parser.add_argument("--bars", type=int, default=1)
     options = parser.parse_args()
     securities = [Security(f"SIM{number:03}", "TQBR") for number in range(options.securities)]
     with ExitStack() as stack:
@@ -61,7 +67,8 @@ def main() -> None:
             ),
         }
         found = asyncio.run(_watch(source, ways, securities, _SETTLED + 60 * options.bars + _LONGEST))
-    _report(found, len(securities))
+        strangers = asyncio.run(_meet_all(ways))
+    _report(found, strangers, len(securities))
 
 
 @contextmanager
@@ -145,16 +152,46 @@ async def _ask(
     return [seen[key][1] - due[key] for key in seen if settled + ahead <= due[key] <= until + ahead - _LONGEST]
 
 
+async def _meet_all(ways: Mapping[str, str]) -> Mapping[str, list[float]]:
+    async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as group:
+        tasks = {way: group.create_task(_meet(session, address)) for way, address in ways.items()}
+    return {way: task.result() for way, task in tasks.items()}
+
+
+async def _meet(session: aiohttp.ClientSession, address: str) -> list[float]:
+    """Return the seconds to the newest day of each security never seen; its year follows before the next is asked."""
+    found = []
+    for number in range(_STRANGERS):
+        asked = f"security=TQBR:NEW{number}&timeframe=M10&from={_YEAR_BEFORE}&last={_A_DAY_OF_BARS}&wait=5"
+        began = time.monotonic()
+        async with session.get(f"{address}/v1/candles?{asked}") as answer:
+            bars, monitor = (await answer.json())["candles"], answer.links["monitor"]["url"]
+        found.append(time.monotonic() - began)
+        assert len(bars) == _A_DAY_OF_BARS, f"{len(bars)} bars of {_A_DAY_OF_BARS} after {found[-1]:.1f} s"
+        async with asyncio.timeout(_PATIENCE * 4):
+            while not await _is_done(session, monitor):  # noqa: ASYNC110  # another process tells no other way
+                await asyncio.sleep(_PAUSE)
+    return found
+
+
+async def _is_done(session: aiohttp.ClientSession, monitor: object) -> bool:
+    async with session.get(str(monitor)) as answer:
+        return bool((await answer.json())["state"] == "done")
+
+
 def _due(begin: str) -> float:
     """Return when the source shows a minute, in unix seconds of its clock."""
     return (datetime.fromisoformat(begin) + _MINUTE + DELAY).timestamp()
 
 
-def _report(found: Mapping[str, Sequence[float]], series: int) -> None:
+def _report(found: Mapping[str, Sequence[float]], strangers: Mapping[str, Sequence[float]], series: int) -> None:
     tick = Settings(_env_file=None).tick
     goals = [
         goal(f"{way}: median, x one tick and two seconds", median(seconds) / (tick + 2), most=1)
         for way, seconds in found.items()
+    ] + [
+        goal(f"{way}: seconds to the newest day of a security never seen, at most", max(seconds), most=3)
+        for way, seconds in strangers.items()
     ]
     rows = [
         (way, str(len(seconds)), f"{median(seconds):.1f}", f"{quantiles(seconds, n=20)[-1]:.1f}", f"{max(seconds):.1f}")
