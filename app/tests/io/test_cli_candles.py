@@ -176,6 +176,7 @@ def test_an_audit_names_the_bar_in_which_the_exchange_contradicts_itself(candles
     exchange.faults.add(Revise(match=Match(interval=10), begin="2024-05-14 12:10:00", values={"volume": 1}))
     assert candles("update-candles").exit_code == 0
     assert candles("verify").exit_code == 0
+    candles("create-security", "TQBR:GAZP", "-t", "M1", "--since", "2024-05-14")
     assert candles("verify", "--audit", "-s", "TQBR:GAZP").exit_code == 0
     assert candles("verify", "--audit", "-t", "M5").exit_code == 2
 
