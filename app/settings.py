@@ -164,7 +164,12 @@ class Settings(BaseSettings):
 
     @property
     def lanes(self) -> int:
-        """How many series are loaded at once: while some are written, others should wait for the exchange."""
+        """How many windows are read at once: some prepare their next question while others wait for the exchange."""
+        return self.load_workers or self.iss_concurrency + max(1, self.iss_concurrency // 4)
+
+    @property
+    def tasks_at_once(self) -> int:
+        """How many tasks a process runs: while some write, others should wait for the exchange."""
         return self.load_workers or 2 * self.iss_concurrency
 
     @property

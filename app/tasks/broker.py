@@ -52,7 +52,7 @@ async def kicking(service: Service) -> AsyncIterator[AsyncBroker]:
 @asynccontextmanager
 async def embedded(service: Service) -> AsyncIterator[AsyncBroker]:
     """Update what is due, now and with each tick, within this process. Leaving cancels what runs."""
-    broker = InProcessBroker(at_once=service.settings.lanes)
+    broker = InProcessBroker(at_once=service.settings.tasks_at_once)
     _equip(broker, service)
     await broker.startup()
     ticking = asyncio.create_task(Schedule(service, broker).run())
@@ -97,7 +97,7 @@ async def _work(settings: Settings, url: str, stop: asyncio.Event) -> None:
         broker.is_worker_process = True
         _equip(broker, service)
         with told_on_a_port(service):
-            await consume(broker, stop, at_once=settings.lanes, grace=_GRACE)
+            await consume(broker, stop, at_once=settings.tasks_at_once, grace=_GRACE)
 
 
 async def _schedule(settings: Settings, stop: asyncio.Event) -> None:
