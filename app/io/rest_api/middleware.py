@@ -1,8 +1,9 @@
 """What surrounds every request. Pure ASGI: Starlette's own base class would lose the context of the log."""
 
 import re
+import secrets
 import time
-import uuid
+from functools import cached_property
 from urllib.parse import quote
 
 import structlog
@@ -33,6 +34,12 @@ class RequestContext:
         """Surround the app: this must be the outermost middleware."""
         self._app = app
 
+    @cached_property
+    def _log(self) -> structlog.stdlib.BoundLogger:
+        """The logger as it is set up when the first request comes; to ask for it each time costs as much as a line."""
+        bound: structlog.stdlib.BoundLogger = _log.bind()
+        return bound
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
@@ -46,7 +53,7 @@ class RequestContext:
             try:
                 await self._app(scope, receive, answer)
             except Exception:
-                _log.exception("request crashed")
+                self._log.exception("request crashed")
                 if answer.status is not None:  # half an answer is out: the server must cut the connection
                     raise
                 await errors.unexpected(scope["path"], request_id)(scope, receive, answer)
@@ -54,7 +61,7 @@ class RequestContext:
                 seconds = time.perf_counter() - begun
                 if (metrics := scope["app"].state.metrics) is not None:
                     metrics.observe(_route(scope), answer.status or _CUT, seconds)
-                _log.info(
+                self._log.info(
                     "request",
                     method=scope["method"],
                     path=quote(scope["path"]),
@@ -138,4 +145,4 @@ def _route(scope: Scope) -> str:
 
 
 def _request_id(given: str | None) -> str:
-    return given if given and _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+    return given if given and _REQUEST_ID.fullmatch(given) else secrets.token_hex(16)

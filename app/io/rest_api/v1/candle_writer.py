@@ -1,7 +1,9 @@
 """Answers to one wish for candles: found, or written from what is stored."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from app.answers.cutting import covered_rows, is_wanted, open_rows
 from app.answers.flights import Flight
@@ -14,9 +16,11 @@ from app.io.rest_api import caching, coding
 from app.io.rest_api.coding import Coding
 from app.io.rest_api.v1 import candle_answer
 from app.io.rest_api.v1.candle_wish import CandleWish
+from app.use_cases.explain_gaps import Gap
 from app.use_cases.get_candles import Coverage, aligned, get_candles
 from app.use_cases.look_at_candles import Look, read_at_once
 
+_TAGS = 1024
 _AT_ONCE = 1 << 17
 """Bytes up to which a body is compressed without leaving the event loop."""
 
@@ -35,26 +39,9 @@ class CandleWriter:
     coding: Coding
 
     def tag(self, coverage: Coverage) -> str:
-        """Tag the answer without writing it. The gaps are part of the tag: they narrow while the counters rest (I16).
-
-        So are the ends as they were asked for, which a cursor within the answer is sealed with.
-        """
-        wish, period, part = self.wish, coverage.period, self.wish.part
-        coverage = wish.told(coverage)
-        return caching.strong_etag(
-            str(wish.series),
-            wish.order,
-            wish.limit,
-            wish.is_last,
-            wish.writing.key,
-            self.coding.value,
-            [end and end.microseconds for end in wish.asked],
-            period.time_from.unix,
-            period.time_till.unix,
-            part and (part.time_from.unix, part.time_till.unix),
-            [*coverage.gaps],
-            coverage.version,
-        )
+        """Tag the answer without writing it. The gaps are part of it: they narrow while the counters rest (I16)."""
+        told = self.wish.told(coverage)
+        return _tag(self.wish, self.coding, told.period, tuple(told.gaps), told.version)
 
     async def at_first_sight(self) -> Written | None:
         """Write with one question where both ends are known and nothing is kept; None where that is not enough."""
@@ -153,3 +140,22 @@ class CandleWriter:
         if is_packed:
             body = await asyncio.to_thread(coding.gzip, body) if len(body) > _AT_ONCE else coding.gzip(body)
         return Written(tag, coverage.is_covered, coverage.is_complete, next_cursor, is_packed, body)
+
+
+@lru_cache(_TAGS)
+def _tag(wish: CandleWish, coding: Coding, period: Period, gaps: Sequence[Gap], version: int) -> str:
+    """Tag all that an answer depends on; also the ends as they were asked for, with which a cursor is sealed."""
+    return caching.strong_etag(
+        str(wish.series),
+        wish.order,
+        wish.limit,
+        wish.is_last,
+        wish.writing.key,
+        coding.value,
+        [end and end.microseconds for end in wish.asked],
+        period.time_from.unix,
+        period.time_till.unix,
+        wish.part and (wish.part.time_from.unix, wish.part.time_till.unix),
+        [*gaps],
+        version,
+    )
