@@ -36,10 +36,10 @@ _BEGIN, _END = "2024-01-17T12:00:00", "2024-01-18"
 _MINUTE = timedelta(minutes=1)
 _PAUSE = 0.02
 """Between two questions of one asker: each series is asked about once a second."""
-_SETTLED = 40.0
+_SETTLED = 30.0
 """Seconds to load what is missing before it counts."""
 _PATIENCE = 30
-_LONGEST = 25.0
+_LONGEST = 20.0
 """So many seconds after the last bar that counts we still look."""
 _STRANGERS = 3
 _A_DAY_OF_BARS = 80

@@ -46,7 +46,7 @@ def main() -> None:
     """Measure, and print a table."""
     parser = argparse.ArgumentParser(prog="python -m app.bench.workers", description=__doc__)
     parser.add_argument("--securities", type=int, default=32)
-    parser.add_argument("--days", type=int, default=8)
+    parser.add_argument("--days", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=2)
     options = parser.parse_args()
     load = Load(options.securities, options.days, LIFTED, "")
