@@ -355,3 +355,4 @@ async def test_what_is_stored_is_given_out_where_no_more_may_grow(storage: IStor
     assert answer.json["count"] > 0
     assert monitor(answer) is None
     assert (await client.get(PATH, {**SBER_QUERY, "security": "TQBR:GAZP"})).status == 409
+    await client.app.state.desk.close()

@@ -71,6 +71,7 @@ async def loaded(environment: Mapping[str, str], simulator: Simulator) -> AsyncI
 async def right_answers(service: Service, *more: str) -> Mapping[str, bytes]:
     client = Client(create_app(service=service))
     answers = {path: await client.get(*path.split("?")) for path in (*PATHS, *more)}
+    await client.app.state.desk.close()
     assert {answer.status for answer in answers.values()} == {200}
     return {path: answer.body for path, answer in answers.items()}
 
