@@ -162,7 +162,7 @@ async def _meet(session: aiohttp.ClientSession, address: str) -> list[float]:
     """Return the seconds to the newest day of each security never seen; its year follows before the next is asked."""
     found = []
     for number in range(_STRANGERS):
-        asked = f"security=TQBR:NEW{number}&timeframe=M10&from={_YEAR_BEFORE}&last={_A_DAY_OF_BARS}&wait=5"
+        asked = f"security=TQBR:SIM{900 + number}&timeframe=M10&from={_YEAR_BEFORE}&last={_A_DAY_OF_BARS}&wait=5"
         began = time.monotonic()
         async with session.get(f"{address}/v1/candles?{asked}") as answer:
             bars, monitor = (await answer.json())["candles"], answer.links["monitor"]["url"]
