@@ -6,7 +6,7 @@ VENV := .venv/$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 SEED := $(or $(SEED),$(shell od -An -N4 -tu4 /dev/urandom | tr -d " "))
-LOCK := uv pip compile --universal --generate-hashes --no-header --no-annotate --quiet pyproject.toml
+LOCK := uv pip compile --universal --no-strip-extras --generate-hashes --no-header --no-annotate --quiet pyproject.toml
 
 # Stamps: what is installed is as new as what asks for it.
 PROGRAM := $(VENV)/.program
