@@ -28,7 +28,7 @@ async def test_a_day_of_forty_securities_costs_two_requests_each_eight_at_once(
     async with service.storage.begin() as uow:
         await uow.securities.add(map(a_card, FORTY))
         await uow.series.add(a_state(each, followed_from=DAY.time_from) for each in series)
-    simulator.faults.add(Slow(match=Match(path="/candles.json"), seconds=0.04, times=None))
+    simulator.faults.add(Slow(match=Match(path="/candles.json"), seconds=2.0, times=AT_ONCE))  # so that they do meet
 
     outcome = await update_candles(service.storage, service.loader, service.clock, time_till=DAY.time_till)
 

@@ -73,7 +73,7 @@ async def test_s9_processes_together_are_never_quicker_than_the_rate(
 async def test_s9_processes_together_ask_no_more_at_once_than_allowed(
     simulator: Simulator, open_client: OpenClient, open_budget: OpenBudget, redis_url: str
 ) -> None:
-    simulator.faults.add(Slow(seconds=0.1, times=None))
+    simulator.faults.add(Slow(seconds=2.0, times=3))  # so that they do meet
     clients = [open_client(simulator.url, open_budget(3, url=redis_url)) for _ in range(2)]
 
     await asyncio.gather(*(ask(client, 6) for client in clients))
