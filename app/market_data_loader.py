@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
-from itertools import chain, cycle
+from itertools import chain
 
 from app.core.batches import Batch, Rules
 from app.core.calendar import TradingCalendar
 from app.core.corporate_actions import Split, factors_of
-from app.core.cutting import cut, first_bars, window_bars
+from app.core.cutting import Sizes, cut
 from app.core.date_time import Timestamp
 from app.core.entities import CandleSpan, QuarantinedRow, Series, SeriesState
 from app.core.errors import (
@@ -118,21 +118,18 @@ class MarketDataLoader:
     def _windows(self, plan: Plan, now: Timestamp) -> Iterator[Window]:
         """Cut what is missing, when it is asked for; neighbours are of different series, for writers of one wait."""
         failed: set[Series] = set()
-        bars = window_bars(plan.missing, self._workers)
-        firsts = first_bars(bars, self._workers)
-        wishes = by_series(
-            (wish.series, self._windows_of(wish, plan, now, failed, bars, first))
-            for wish, first in zip(plan.missing, cycle(firsts), strict=False)
-        )
+        sizes = Sizes(plan.missing, self._workers)
+        wishes = by_series((wish.series, self._windows_of(wish, plan, now, failed, sizes)) for wish in plan.missing)
         return _interleaved(chain.from_iterable(each) for each in wishes.values())
 
     def _windows_of(
-        self, wish: Wish, plan: Plan, now: Timestamp, failed: set[Series], bars: int, first: int
+        self, wish: Wish, plan: Plan, now: Timestamp, failed: set[Series], sizes: Sizes
     ) -> Iterator[Window]:
-        """Cut a wish into windows, oldest first, the first one of a size of its own."""
+        """Cut a wish into windows, oldest first."""
         calendar, card = plan.calendar_of(wish), plan.cards[wish.series.security]
         settled = self._rules.settled(wish.series, now)
-        for period in cut(wish.period, wish.series.timeframe, settled, calendar, bars, first=first):
+        for period in cut(wish.period, wish.series.timeframe, settled, calendar, sizes.next):
+            sizes.took(period, wish.series.timeframe)
             part = part_of(wish, period)
             yield Window(self._storage, self._adapter, self._rules, calendar, card, part, failed)
 

@@ -1,13 +1,15 @@
-from datetime import date, datetime
-from itertools import pairwise
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta
+from itertools import chain, pairwise, repeat
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from app.core.calendar import TradingCalendar
-from app.core.cutting import FEWEST_BARS, cut, first_bars
+from app.core.cutting import FEWEST_BARS, MOST_BARS, Sizes, bars_of, cut, first_bars
 from app.core.date_time import Timestamp
-from app.core.entities import SOURCED, Timeframe
+from app.core.entities import SOURCED, Security, Series, Timeframe
+from app.core.market_data import Wish
 from app.core.spans import Period
 
 STOCK = TradingCalendar("stock")
@@ -18,6 +20,17 @@ def at(text: str) -> Timestamp:
 
 
 YEAR = Period(at("2023-01-01"), at("2024-01-01"))
+
+
+def windows_of(
+    period: Period,
+    timeframe: Timeframe = Timeframe.M1,
+    settled: Timestamp = YEAR.time_till,
+    sizes: Iterator[int] | None = None,
+) -> list[Period]:
+    return [*cut(period, timeframe, settled, STOCK, (sizes or repeat(FEWEST_BARS)).__next__)]
+
+
 moments = st.datetimes(datetime(2024, 11, 1), datetime(2025, 6, 1)).map(Timestamp.from_moscow)
 
 
@@ -27,7 +40,7 @@ def test_windows_follow_each_other_and_make_up_the_period(
 ) -> None:
     period = Period(min(one, other), max(one, other))
 
-    windows = [*cut(period, timeframe, settled, STOCK)]
+    windows = windows_of(period, timeframe, settled)
 
     assert (windows[0].time_from, windows[-1].time_till) == (period.time_from, period.time_till)
     assert all(left.time_till == right.time_from for left, right in pairwise(windows))
@@ -35,7 +48,7 @@ def test_windows_follow_each_other_and_make_up_the_period(
 
 
 def test_a_year_of_minutes_is_many_windows_of_whole_days() -> None:
-    windows = [*cut(YEAR, Timeframe.M1, YEAR.time_till, STOCK)]
+    windows = windows_of(YEAR)
 
     assert len(windows) > 30
     for window in windows[:-1]:
@@ -50,15 +63,15 @@ def _days(window: Period) -> set[date]:
 
 
 def test_a_year_of_hours_is_one_question() -> None:
-    assert [*cut(YEAR, Timeframe.H1, YEAR.time_till, STOCK)] == [YEAR]
+    assert windows_of(YEAR, Timeframe.H1) == [YEAR]
 
 
 def test_what_has_not_settled_is_not_cut() -> None:
-    assert [*cut(YEAR, Timeframe.M1, YEAR.time_from, STOCK)] == [YEAR]
+    assert windows_of(YEAR, settled=YEAR.time_from) == [YEAR]
 
 
 def test_the_first_window_may_be_shorter_than_the_others() -> None:
-    windows = [*cut(YEAR, Timeframe.M1, YEAR.time_till, STOCK, 4 * FEWEST_BARS, first=FEWEST_BARS)]
+    windows = windows_of(YEAR, sizes=chain([FEWEST_BARS], repeat(4 * FEWEST_BARS)))
 
     first, second, *_ = (sum(STOCK.minutes(day) for day in _days(window)) for window in windows)
     assert FEWEST_BARS <= first < FEWEST_BARS + 900
@@ -69,3 +82,29 @@ def test_first_windows_rise_from_a_few_pages_where_there_is_much_to_do() -> None
     assert first_bars(20_000, 8) == [2_500, 5_000, 7_500, 10_000, 12_500, 15_000, 17_500, 20_000]
     assert first_bars(20_000, 32)[:4] == [1_250, 1_250, 1_875, 2_500]
     assert first_bars(FEWEST_BARS, 8) == [FEWEST_BARS] * 8
+
+
+def test_a_rest_that_is_not_worth_a_window_goes_with_the_one_before() -> None:
+    week = Period(at("2023-02-06"), at("2023-02-15"))
+
+    days = windows_of(week, sizes=repeat(2_000))
+
+    assert [window.time_till for window in days] == [at("2023-02-09"), week.time_till]
+
+
+def test_last_windows_fall_to_the_share_of_each_lane() -> None:
+    month = Period(at("2023-01-01"), at("2023-02-01"))
+    series = [Series(Security(ticker, "TQBR"), Timeframe.M1) for ticker in ("AFKS", "GAZP", "LKOH", "SBER")]
+    sizes = Sizes([Wish(each, month) for each in series for _ in range(8)], 4)
+    left = 4 * 8 * bars_of(month, Timeframe.M1)
+    given = []
+
+    while left > 0:
+        given.append(sizes.next())
+        part = Period(month.time_from, month.time_from + given[-1] * timedelta(minutes=2))
+        sizes.took(part, Timeframe.M1)
+        left -= bars_of(part, Timeframe.M1)
+
+    assert given[:5] == [5_000, 10_000, 15_000, MOST_BARS, MOST_BARS]
+    assert given[4:] == sorted(given[4:], reverse=True)
+    assert given[-1] == FEWEST_BARS
