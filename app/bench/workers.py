@@ -111,8 +111,9 @@ async def _until(is_so: Callable[[], Awaitable[bool]]) -> None:
 
 
 async def _wait_for_tasks(client: RedisClient, workers: int) -> bool:
+    """Tell whether all workers wait, each for tasks and, beside that, for urgent ones."""
     waiting: int = (await client.info("clients"))["blocked_clients"]
-    return waiting == workers
+    return waiting == 2 * workers
 
 
 async def _has_ended(client: RedisClient) -> bool:
