@@ -43,7 +43,7 @@ soak: $(TOOLS) ## live through a simulated week, then look for counterexamples l
 	HYPOTHESIS_PROFILE=soak $(BIN)/pytest --numprocesses auto --timeout 7200 --hypothesis-seed $(SEED) -p no:randomly \
 		app/tests/core app/tests/test_loader_model.py
 
-bench: $(TOOLS) ## measure what docs/performance.md tells and write it there; FULL=1 goes to fifty million candles
+bench: $(TOOLS) ## measure what docs/performance.md tells and write it there; FULL=1 adds workers, crashes, fifty million candles
 	$(BIN)/python -m app.bench.ingest $(if $(FULL),--full)
 	$(BIN)/python -m app.bench.breadth
 	$(BIN)/python -m app.bench.serve
@@ -51,10 +51,12 @@ bench: $(TOOLS) ## measure what docs/performance.md tells and write it there; FU
 	$(BIN)/python -m app.bench.export
 	$(BIN)/python -m app.bench.resample
 	$(BIN)/python -m app.bench.start
+	$(BIN)/python -m app.bench.grow $(if $(FULL),--full)
+ifdef FULL
 	$(BIN)/python -m app.bench.many
 	$(BIN)/python -m app.bench.workers
-	$(BIN)/python -m app.bench.killed $(if $(FULL),--full)
-	$(BIN)/python -m app.bench.grow $(if $(FULL),--full)
+	$(BIN)/python -m app.bench.killed --full
+endif
 
 demo: $(PROGRAM) ## show the whole way against a simulated exchange; STAY=1 leaves it serving
 	@trap : INT; $(BIN)/python -m app.io.cli demo $(if $(STAY),--stay) || [ $$? -eq 130 ] # Ctrl-C is how it ends

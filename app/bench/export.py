@@ -50,7 +50,7 @@ _READERS: Mapping[FileForm, Callable[[str], pa.Table]] = {
 def main() -> None:
     """Measure, print a table, and write it down."""
     parser = argparse.ArgumentParser(prog="python -m app.bench.export", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=3)
     rounds = parser.parse_args().rounds
     with Postgresql(durable=True) as server, TemporaryDirectory() as folder:
         create_database(server.url, "bench")

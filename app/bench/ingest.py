@@ -67,7 +67,7 @@ def main() -> None:
     """Measure, print tables, and write them down."""
     parser = argparse.ArgumentParser(prog="python -m app.bench.ingest", description=__doc__)
     parser.add_argument("--securities", type=int, default=8)
-    parser.add_argument("--days", type=int, default=112)
+    parser.add_argument("--days", type=int, default=98)
     parser.add_argument("--concurrency", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--full", action="store_true", help="see the memory of five million candles, not two")
@@ -75,7 +75,7 @@ def main() -> None:
     load = Load(options.securities, options.days, options.concurrency, "")
     with _places() as places:
         _report_ways(load, _measure_ways(places, load, options.rounds))
-        _report_latency(_measure_latency(places, max(options.rounds - 1, 1)))
+        _report_latency(_measure_latency(places, options.rounds))
         fifth, whole = _measure_memory(places, load, (5 if options.full else 2) * _MILLION)
         watched, profiles = _look_inside(places, load)
     _report_memory(fifth, whole, watched)

@@ -93,7 +93,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--days", type=int, default=400, help="trading days of minutes that are stored")
     parser.add_argument("--windows", type=int, default=120, help="windows that are asked for in turn")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=1.0, help="of each way in each round")
+    parser.add_argument("--seconds", type=float, default=0.7, help="of each way in each round")
     return parser.parse_args()
 
 

@@ -47,7 +47,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m app.bench.workers", description=__doc__)
     parser.add_argument("--securities", type=int, default=32)
     parser.add_argument("--days", type=int, default=5)
-    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     load = Load(options.securities, options.days, LIFTED, "")
     shared = [(workers, _EACH * workers) for workers in WORKERS]

@@ -103,7 +103,7 @@ def test_a_lock_pins_by_hash_and_names_no_address(lock: str) -> None:
 def test_a_lock_holds_what_the_project_asks_for(lock: str, extras: tuple[str, ...]) -> None:
     project = tomllib.loads(text("pyproject.toml"))["project"]
     asked = project["dependencies"] + [one for extra in extras for one in project["optional-dependencies"][extra]]
-    pinned = set(re.findall(r"^([\w.\-]+)==", text(lock), re.MULTILINE))
+    pinned = set(re.findall(r"^([\w.\-]+)(?:\[[\w,\-]+\])?==", text(lock), re.MULTILINE))
 
     assert {re.split(r"[^\w.\-]", one)[0] for one in asked} <= pinned
 
