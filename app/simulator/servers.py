@@ -36,6 +36,7 @@ class _Server:
         self.port = 0
         """Chosen at the first start, and kept."""
         self.folder = Path(tempfile.mkdtemp(prefix=f"{name}-"))
+        self._claim = socket.socket()
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -69,11 +70,17 @@ class _Server:
     def stop(self) -> None:
         """Stop the process and remove the data."""
         self.halt()
+        self._claim.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _take_port(self) -> int:
-        """Choose as late as possible: until the server listens, somebody else may."""
-        self.port = self.port or free_port()
+        """Choose at the first start. On Linux nobody else is given it then, be the server down."""
+        if not self.port:
+            self._claim.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: it may listen
+            self._claim.bind(("127.0.0.1", 0))
+            self.port = self._claim.getsockname()[1]
+            if sys.platform != "linux":
+                self._claim.close()
         return self.port
 
     def _launch(self, command: Sequence[str], user: int | None = None) -> None:
