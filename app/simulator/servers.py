@@ -290,15 +290,14 @@ class FaultProxy:
         serving = asyncio.get_running_loop().create_task(self._serve(reader, writer))
         self._serving.add(serving)
         serving.add_done_callback(self._serving.discard)
+        serving.add_done_callback(lambda _: writer.transport.abort())  # also of who was cancelled at once
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self.refuses:
-            writer.transport.abort()
             return
         try:
             upstream = await asyncio.open_connection(*self._upstream)
         except OSError:
-            writer.transport.abort()
             return
         pair = (writer, upstream[1])
         self._open.update(pair)
@@ -309,8 +308,7 @@ class FaultProxy:
             pass  # one side went away: so does the other
         finally:
             self._open.difference_update(pair)
-            for side in pair:
-                side.transport.abort()
+            upstream[1].transport.abort()
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, budget: "_Budget") -> None:
         while chunk := await reader.read(65_536):
