@@ -178,6 +178,7 @@ class Redis(_Server):
     def start(self) -> None:
         where = ["--bind", "127.0.0.1", "--port", str(self._take_port()), "--dir", str(self.folder)]
         keep = ["--save", "", "--appendonly", "yes" if self._append_only else "no"]
+        keep += ["--appendfsync", "no"]  # what was written outlives the process, and nobody waits for a busy disk
         self._launch([str(self._binary), *where, *keep])
 
     def kill(self) -> None:
