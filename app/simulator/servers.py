@@ -36,6 +36,7 @@ class _Server:
         self.port = 0
         """Chosen at the first start, and kept."""
         self.folder = Path(tempfile.mkdtemp(prefix=f"{name}-"))
+        self._claim = socket.socket()
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -69,11 +70,17 @@ class _Server:
     def stop(self) -> None:
         """Stop the process and remove the data."""
         self.halt()
+        self._claim.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _take_port(self) -> int:
-        """Choose as late as possible: until the server listens, somebody else may."""
-        self.port = self.port or free_port()
+        """Choose at the first start. On Linux nobody else is given it then, be the server down."""
+        if not self.port:
+            self._claim.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: it may listen
+            self._claim.bind(("127.0.0.1", 0))
+            self.port = self._claim.getsockname()[1]
+            if sys.platform != "linux":
+                self._claim.close()
         return self.port
 
     def _launch(self, command: Sequence[str], user: int | None = None) -> None:
@@ -171,6 +178,7 @@ class Redis(_Server):
     def start(self) -> None:
         where = ["--bind", "127.0.0.1", "--port", str(self._take_port()), "--dir", str(self.folder)]
         keep = ["--save", "", "--appendonly", "yes" if self._append_only else "no"]
+        keep += ["--appendfsync", "no"]  # what was written outlives the process, and nobody waits for a busy disk
         self._launch([str(self._binary), *where, *keep])
 
     def kill(self) -> None:
@@ -283,15 +291,14 @@ class FaultProxy:
         serving = asyncio.get_running_loop().create_task(self._serve(reader, writer))
         self._serving.add(serving)
         serving.add_done_callback(self._serving.discard)
+        serving.add_done_callback(lambda _: writer.transport.abort())  # also of who was cancelled at once
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self.refuses:
-            writer.transport.abort()
             return
         try:
             upstream = await asyncio.open_connection(*self._upstream)
         except OSError:
-            writer.transport.abort()
             return
         pair = (writer, upstream[1])
         self._open.update(pair)
@@ -302,8 +309,7 @@ class FaultProxy:
             pass  # one side went away: so does the other
         finally:
             self._open.difference_update(pair)
-            for side in pair:
-                side.transport.abort()
+            upstream[1].transport.abort()
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, budget: "_Budget") -> None:
         while chunk := await reader.read(65_536):

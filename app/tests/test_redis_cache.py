@@ -159,7 +159,7 @@ async def test_one_that_hangs_is_waited_for_once(redis_url: str, clock: Clock) -
     """A second wait would need the clock, which is stopped while everybody asks."""
     port = urlsplit(redis_url).port or 6379
     async with FaultProxy("127.0.0.1", port) as proxy, a_cache(f"redis://127.0.0.1:{proxy.port}/0") as cache:
-        await cache.put({"a": b"1"})
+        await connect(cache, clock)
         proxy.swallows = True
         begun = asyncio.get_running_loop().time()
 
@@ -169,11 +169,19 @@ async def test_one_that_hangs_is_waited_for_once(redis_url: str, clock: Clock) -
         assert [await cache.get(["a"]) for _ in range(1000)] == [[None]] * 1000
         assert waited >= PATIENCE
 
-        clock.ahead = REST
+        clock.ahead += REST
         tried = [asyncio.create_task(cache.get(["a"])) for _ in range(3)]
         await asyncio.sleep(0)
         assert [task.done() for task in tried] == [False, True, True]
         assert await asyncio.gather(*tried) == [[None]] * 3
+
+
+async def connect(cache: RedisCache, clock: Clock) -> None:
+    """Have it answer once, however often a busy machine makes it late."""
+    await cache.put({"a": b"1"})
+    while cache.is_away:
+        clock.ahead += REST
+        await cache.put({"a": b"1"})
 
 
 async def test_a_question_that_was_given_up_answers_no_other(cache: RedisCache) -> None:

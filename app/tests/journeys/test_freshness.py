@@ -132,9 +132,10 @@ async def test_an_exchange_that_fails_is_down_until_it_answers_again(service: Se
 
 
 async def test_an_exchange_that_tells_the_time_and_fails_is_judged_by_when_it_was_heard_of(
-    open_service: Open, simulator: Simulator, sqlite_url: str
+    open_service: Open, simulator: Simulator, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    service = await open_service(sqlite_url, **FEW_LOOKS, iss_break_after=1, iss_break_for=30)
+    monkeypatch.setattr("app.bootstrap._CLOCK_PATIENCE", 60)  # its answer is to be heard
+    service = await open_service(sqlite_url, **FEW_LOOKS, iss_break_after=1, iss_break_for=300)
     await follow_since(service, SBER, NOON - timedelta(days=1), Timeframe.M1)
     await live_through(service, simulator, NOON)
     simulator.clock.set(NOON + 5 * MINUTE)

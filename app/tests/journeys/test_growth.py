@@ -28,6 +28,7 @@ from app.tests.journeys.dying import KILLED
 from app.tests.journeys.dying_asker import QUESTION, STEPS
 from app.tests.tasks.children import Child, running
 from app.tests.tasks.comparing import is_current
+from app.tests.tasks.queues import workers_known
 from app.tests.tasks.waiting import eventually
 from app.use_cases.backfill_series import backfill_series
 from app.use_cases.create_security import create_security
@@ -240,8 +241,10 @@ async def test_with_a_worker_apart_a_security_never_seen_is_loaded_as_well(
     service = await open_service(postgresql_url, redis_url=redis_url)
     day = simulator.truth(SBER_M1, Period(NOON - 12 * HOUR, NOON))
     async with AsyncExitStack() as stack:
-        for role in ("worker", "scheduler"):
-            await stack.enter_async_context(processes(role))
+        queue = await stack.enter_async_context(redis.asyncio.Redis.from_url(redis_url))
+        await stack.enter_async_context(processes("worker"))
+        await eventually(lambda: workers_known(queue))
+        await stack.enter_async_context(processes("scheduler"))
         broker = await stack.enter_async_context(kicking(service))
         app = create_app(service=service, broker=broker)
         stack.push_async_callback(app.state.desk.close)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
 import asyncpg
@@ -161,6 +162,18 @@ async def test_the_proxy_cuts_now(echo: int) -> None:
         with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
             await reader.readexactly(1)
         writer.close()
+
+
+@pytest.mark.parametrize("turns", range(4))
+async def test_the_proxy_that_ends_lets_go_of_who_just_came(echo: int, turns: int) -> None:
+    async with FaultProxy("127.0.0.1", echo) as proxy:
+        reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
+        for _ in range(turns):
+            await asyncio.sleep(0)
+
+    with suppress(ConnectionError):
+        assert await reader.read() == b""
+    writer.close()
 
 
 async def test_the_proxy_resets_when_nobody_listens_behind() -> None:

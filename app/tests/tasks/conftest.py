@@ -13,6 +13,13 @@ from app.tasks.stream_broker import StreamBroker
 from app.tests.tasks.jobs import Journal, broker_with_jobs
 
 
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait for a Redis that is well and for tasks that end, however busy the machine is."""
+    for name in ("stream_broker._REDIS_TIMEOUT", "stream_broker._TIMEOUT", "in_process_broker._PATIENCE"):
+        monkeypatch.setattr(f"app.tasks.{name}", 60)
+
+
 @pytest.fixture
 async def simulator() -> AsyncIterator[Simulator]:
     """An exchange whose clock stands at noon of a trading day."""

@@ -179,7 +179,10 @@ async def has_workers(broker: StreamBroker, number: int) -> bool:
     return (await broker.backlog()).workers == number
 
 
-async def test_b8_while_redis_is_slow_a_kick_fails_clearly_is_told_once_and_the_next_succeeds() -> None:
+async def test_b8_while_redis_is_slow_a_kick_fails_clearly_is_told_once_and_the_next_succeeds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(stream_broker, "_REDIS_TIMEOUT", 3)
     with Redis() as server, capture_logs() as logs:
         async with AsyncExitStack() as stack:
             client = await stack.enter_async_context(redis.asyncio.Redis.from_url(server.url))

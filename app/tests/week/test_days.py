@@ -3,6 +3,8 @@
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
+
 from app.core.entities import Security, Timeframe
 from app.simulator.clock import read_moment as at
 from app.tests.week.script import Form, a_seed
@@ -24,5 +26,6 @@ HOURS = Form(
 """From the session of a Sunday, over the end of a week, to the afternoon of a Monday."""
 
 
+@pytest.mark.timeout(900)
 async def test_a_day_of_misfortunes_ends_as_if_nothing_had_happened(postgresql_url: str, tmp_path: Path) -> None:
     await live_through(HOURS, a_seed(), postgresql_url, tmp_path)
