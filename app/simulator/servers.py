@@ -3,6 +3,7 @@
 import asyncio
 import importlib.util
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -11,10 +12,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
 _PATIENCE = 60.0
+_PORTS = range(20_000, 32_000)
+"""Below those that a system gives to whoever wants any: a server that was away must find its own again."""
 _NOBODY = 65534
 _USER_NAMESPACE = ("unshare", "--user", "--map-user=1000", "--map-group=1000")
 _DIE_WITH_PARENT = (
@@ -195,11 +199,12 @@ class Redis(_Server):
 
 
 def free_port() -> int:
-    """Ask the system for one; nothing keeps another process from taking it meanwhile."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Find one; nothing keeps another process from taking it meanwhile, but none gets it without asking for it."""
+    while True:
+        port = secrets.choice(_PORTS)  # tests have their seeds of `random` in common
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def _first(found: Iterable[Path], name: str, package: str, variable: str) -> Path:

@@ -42,6 +42,7 @@ def environment(exchange: Simulator, sqlite_url: str) -> Mapping[str, str]:
 def candles(environment: Mapping[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Candles:
     """Run a command in a folder without .env."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("app.bootstrap._CLOCK_PATIENCE", 60)  # the exchange is well, however busy the machine is
 
     def run(*arguments: str, **more: str) -> Result:
         return CliRunner().invoke(app, arguments, env={**environment, **more}, catch_exceptions=False)

@@ -1,7 +1,6 @@
 """What Prometheus collects: of the API, and of a process without one."""
 
 import asyncio
-import socket
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
@@ -20,6 +19,7 @@ from app.io.rest_api.main import create_app
 from app.metrics import WORST, Metrics
 from app.repository.memory import MemoryStorage
 from app.settings import Settings
+from app.simulator.servers import free_port
 from app.tasks.counting import told_on_a_port
 from app.tests.builders import T0
 from app.tests.io.rest_client import Answer, Client, a_client
@@ -156,7 +156,7 @@ def test_of_ten_thousand_series_the_worst_are_named_and_all_are_counted() -> Non
 
 
 async def test_a_worker_tells_its_counts_on_a_port_of_its_own() -> None:
-    port = _a_free_port()
+    port = free_port()
     service = a_service(metrics_port=port)
     with told_on_a_port(service):
         service.tally.tasks["update_series", "done"] += 1
@@ -174,9 +174,3 @@ def _collected(port: int) -> str:
     with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
         text: str = answer.read().decode()
         return text
-
-
-def _a_free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port

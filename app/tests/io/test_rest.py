@@ -316,7 +316,7 @@ class Server(uvicorn.Server):
 @asynccontextmanager
 async def served(app: FastAPI) -> AsyncIterator[aiohttp.ClientSession]:
     server = Server(app)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         serving = asyncio.create_task(server.serve())
         try:
             async with aiohttp.ClientSession(await server.url) as session:

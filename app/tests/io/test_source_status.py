@@ -31,7 +31,10 @@ def exchange() -> Iterator[Simulator]:
 
 
 @pytest.fixture
-def environment(exchange: Simulator, sqlite_url: str, redis_url: str) -> Mapping[str, str]:
+def environment(
+    exchange: Simulator, sqlite_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> Mapping[str, str]:
+    monkeypatch.setattr("app.bootstrap._REDIS_PATIENCE", 60)  # it is well, however busy the machine is
     service = {"DATABASE_URL": sqlite_url, "ISS_URL": exchange.url, "ISS_RATE": "off", "REDIS_URL": redis_url}
     return {**service, "ISS_ATTEMPTS": "1", "ISS_BREAK_AFTER": "2"}
 

@@ -15,6 +15,7 @@ from app.simulator.fault_kinds import Slow, Status
 from app.simulator.server import Simulator
 from app.simulator.servers import FaultProxy, Redis
 from app.tests.market_data_adapter.asking import OpenBudget, OpenClient, ask, fail, is_shared, known, moments, worst
+from app.tests.meeting import let_meet
 from app.tests.tasks.children import running
 from app.tests.tasks.waiting import eventually
 
@@ -71,9 +72,14 @@ async def test_s9_processes_together_are_never_quicker_than_the_rate(
 
 
 async def test_s9_processes_together_ask_no_more_at_once_than_allowed(
-    simulator: Simulator, open_client: OpenClient, open_budget: OpenBudget, redis_url: str
+    simulator: Simulator,
+    open_client: OpenClient,
+    open_budget: OpenBudget,
+    redis_url: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    simulator.faults.add(Slow(seconds=2.0, times=3))  # so that they do meet
+    let_meet(monkeypatch, 3)
+    simulator.faults.add(Slow(seconds=0.5, times=3))  # so that one too many would meet them, too
     clients = [open_client(simulator.url, open_budget(3, url=redis_url)) for _ in range(2)]
 
     await asyncio.gather(*(ask(client, 6) for client in clients))

@@ -8,9 +8,10 @@ from app.core.date_time import Timestamp
 from app.core.entities import Security, Series, Timeframe
 from app.core.spans import Period
 from app.simulator.clock import SimulatedClock, read_moment
-from app.simulator.fault_kinds import Revise, Slow, Status, Withdraw
+from app.simulator.fault_kinds import Revise, Status, Withdraw
 from app.simulator.faults import Match
 from app.simulator.server import Simulator
+from app.tests.meeting import let_meet
 from app.tests.simulator.client import SBER, Client
 
 CLOCK, FAULTS, REQUESTS = "/control/clock", "/control/faults", "/control/requests"
@@ -70,12 +71,11 @@ async def test_requests_are_logged_with_their_answers(client: Client, exchange: 
 
 
 async def test_the_peak_is_the_most_that_were_answered_at_one_time_since_the_log_was_cleared(
-    client: Client, exchange: Simulator
+    client: Client, exchange: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    slow = exchange.faults.add(Slow(0.5, times=None))
+    let_meet(monkeypatch, 3)
     await asyncio.gather(*(client.get(SBER) for _ in range(3)))
     together = exchange.peak_in_flight
-    exchange.faults.remove(slow.id)
     await client.get(SBER)
     later = exchange.peak_in_flight
     exchange.requests.clear()

@@ -104,7 +104,7 @@ async def echo() -> AsyncIterator[int]:
         yield server.sockets[0].getsockname()[1]
 
 
-async def say(port: int, words: bytes, *, within: float = 5) -> bytes:
+async def say(port: int, words: bytes, *, within: float = 60) -> bytes:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         writer.write(words)
