@@ -4,6 +4,8 @@ Whoever asked has committed the wish before a task is kicked, so that a lost kic
 of the schedule finds what is not done.
 """
 
+from collections.abc import Sequence
+
 from taskiq import AsyncBroker, Context, TaskiqDepends, async_shared_broker
 
 from app.bootstrap import Service
@@ -14,6 +16,8 @@ from app.use_cases.list_unfinished import list_unfinished
 
 _URGENT = 10
 """Of one update: more would keep what is current waiting."""
+_AT_ONCE = 2
+"""So many may run at a time: they may take long, and places for what is current must be left."""
 _CONTEXT: Context = TaskiqDepends()
 _SERVICE: Service = TaskiqDepends()
 
@@ -30,6 +34,12 @@ async def kick_backfill(broker: AsyncBroker, series: Series, *, urgent: bool) ->
     )
 
 
+async def kick_rest(broker: AsyncBroker, unfinished: Sequence[Series]) -> None:
+    """Have the first of them loaded as a whole, when there is room beside what is current."""
+    for series in unfinished[:_AT_ONCE]:
+        await kick_backfill(broker, series, urgent=False)
+
+
 async def kick_resume(broker: AsyncBroker, update_id: str) -> None:
     """Have a worker kick the backfills of an update."""
     kicker = resume_updates.kicker().with_broker(broker).with_labels(urgent=True)
@@ -38,15 +48,26 @@ async def kick_resume(broker: AsyncBroker, update_id: str) -> None:
 
 @async_shared_broker.task("backfill_series")
 async def backfill_series(
-    board: str, ticker: str, timeframe: Timeframe, service: Service = _SERVICE, *, only_newest: bool = False
+    board: str,
+    ticker: str,
+    timeframe: Timeframe,
+    service: Service = _SERVICE,
+    context: Context = _CONTEXT,
+    *,
+    only_newest: bool = False,
 ) -> None:
-    """Load what was asked for of a series, newest first, or only that. Raises what ended the load, if anything did."""
+    """Load what was asked for of a series, newest first, or only that. Raises what ended the load, if anything did.
+
+    Who has loaded all of it hands over to the next one, which need not wait for a tick.
+    """
     series = Series(Security(ticker, board), timeframe)
     ports = (service.storage, service.loader, service.clock)
     outcome = await backfilling.backfill_series(*ports, series, only_newest=only_newest)
     log_oddities(str(series), outcome)
     for failure in outcome.failures.values():
         raise failure
+    if not only_newest:
+        await kick_rest(context.broker, [each for each in await list_unfinished(service.storage) if each != series])
 
 
 @async_shared_broker.task("resume_updates")

@@ -18,7 +18,7 @@ from app.bootstrap import Service
 from app.core.errors import CandleServiceError
 from app.core.schedule import chosen
 from app.tasks import chores
-from app.tasks.backfill import kick_backfill
+from app.tasks.backfill import kick_rest
 from app.tasks.update import kick_series
 from app.use_cases.find_due import find_due
 from app.use_cases.list_unfinished import list_unfinished
@@ -30,8 +30,6 @@ LEASE = "schedule"
 _LEASE_TICKS = 3
 _AHEAD_TICKS = 2
 """So many ticks' worth of requests are handed out at a time: what is too much is due at the next one as well."""
-_BACKFILLS = 2
-"""So many may run at a time: they may take long, and places for what is current must be left."""
 _NO_BUDGET = 100_000
 _CALENDAR_SECONDS = 10
 _log = structlog.stdlib.get_logger(__name__)
@@ -118,8 +116,7 @@ async def look(service: Service, broker: AsyncBroker) -> None:
         await chores.kick(service, broker, now, is_anything_due=bool(due))
         for one in (kicked := chosen(due, _requests(service))):
             await kick_series(broker, one.series, now)
-        for series in unfinished[:_BACKFILLS]:
-            await kick_backfill(broker, series, urgent=False)
+        await kick_rest(broker, unfinished)
         if kicked:
             _log.info("updating what is due", series=len(kicked))
     await remember(service.storage, LEASE, now)

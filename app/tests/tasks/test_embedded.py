@@ -8,7 +8,7 @@ from structlog.testing import capture_logs
 
 from app.bootstrap import Service, bootstrap
 from app.core.date_time import Timestamp
-from app.core.entities import Series
+from app.core.entities import Series, Timeframe
 from app.simulator.fault_kinds import Slow, Status
 from app.simulator.faults import Match
 from app.simulator.server import Simulator
@@ -19,8 +19,12 @@ from app.tests.builders import GAZP_M1, SBER_D1, SBER_M1, a_card
 from app.tests.tasks.comparing import ask, follow, is_current
 from app.tests.tasks.waiting import eventually
 from app.use_cases.ask_for_candles import ask_for_candles
+from app.use_cases.get_update import get_update
 from app.use_cases.looks import seen
 
+M10, H1, D1 = Timeframe.M10, Timeframe.H1, Timeframe.D1
+
+MANY = tuple(Series(each.security, timeframe) for each in (SBER_M1, GAZP_M1) for timeframe in (M10, H1, D1))
 CANDLES = Match(path="candles.json$")
 
 
@@ -203,6 +207,22 @@ async def test_an_update_is_forgotten_after_thirty_days(service: Service, simula
     assert {*await known()} == {old.id, new.id}
     async with embedded(service):
         await eventually(lambda: is_equal(known, [new.id]))
+
+
+async def test_what_many_asked_for_is_loaded_without_a_tick_for_every_two(
+    service: Service, simulator: Simulator
+) -> None:
+    await follow(service, *MANY, since=simulator.clock.now() - timedelta(days=2))
+    update = await ask_for_candles(service.storage, service.clock)
+    hourly = service.settings.model_copy(update={"tick": 3600})
+
+    async def is_done() -> bool:
+        found = await get_update(service.storage, service.clock, update.id)
+        return found.state == "done"
+
+    async with bootstrap(hourly) as patient, embedded(patient):
+        await eventually(is_done)
+        assert await is_current(service, simulator, *MANY)
 
 
 async def has_looked(service: Service, moment: Timestamp) -> bool:
