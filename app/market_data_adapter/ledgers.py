@@ -1,4 +1,7 @@
-"""Where the budget is kept: in this process, or in Redis for all of them. Both know their own time, in seconds."""
+"""Where the budget is kept: in this process, or in Redis for all of them. Both know their own time, in seconds.
+
+Of those who wait in this process people go before the schedule.
+"""
 
 import asyncio
 import time
@@ -22,6 +25,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from app.market_data_adapter.breaker import Breaker
+from app.market_data_adapter.line import Line
 
 _POLL = 0.025
 _KEPT = 3_600_000
@@ -77,19 +81,21 @@ class MemoryLedger:
 
     def __init__(self, concurrency: int, rate: float | None) -> None:
         """Take how many at once, and how many a second (None: no limit)."""
-        self._places = asyncio.Semaphore(concurrency)
+        self._places = Line(concurrency)
+        self._next = Line(1)
         self._limiter = _memory_limiter(rate) if rate else None
         self._breaker = Breaker()
 
     @asynccontextmanager
     async def place(self, lease: float) -> AsyncIterator[None]:
         del lease  # whoever holds a place dies with it
-        async with self._places:
+        async with self._places.place():
             yield
 
     async def turn(self) -> None:
         if self._limiter is not None:
-            await self._limiter.try_acquire_async()
+            async with self._next.place():  # who waits for the rate cannot be overtaken: so only one does
+                await self._limiter.try_acquire_async()
 
     async def read(self) -> Reading:
         return Reading(time.monotonic(), self._breaker)
@@ -121,7 +127,7 @@ class RedisLedger:
         self._concurrency = concurrency
         self._places, self._state = f"{name}:places", f"{name}:breaker"
         self._limiter = _redis_limiter(redis, f"{name}:rate", rate) if rate else None
-        self._polling = asyncio.Lock()
+        self._first, self._next = Line(1), Line(1)
         self.last = Breaker()
         """What we knew last, by the time of this process."""
         self._take, self._read, self._swap = (redis.register_script(text) for text in (_TAKE, _READ, _SWAP))
@@ -130,7 +136,7 @@ class RedisLedger:
     async def place(self, lease: float) -> AsyncIterator[None]:
         mine = uuid.uuid4().hex
         try:
-            async with self._polling:
+            async with self._first.place():
                 while not await self._take(keys=[self._places], args=[self._concurrency, round(lease * 1000), mine]):  # noqa: ASYNC110  # other processes set no event
                     await asyncio.sleep(_POLL)
             yield
@@ -140,7 +146,8 @@ class RedisLedger:
 
     async def turn(self) -> None:
         if self._limiter is not None:
-            await self._limiter.try_acquire_async()
+            async with self._next.place():
+                await self._limiter.try_acquire_async()
 
     async def read(self) -> Reading:
         seconds, microseconds, token = await self._read(keys=[self._state])

@@ -15,6 +15,7 @@ from app.tasks.counting import TaskTally, told_on_a_port
 from app.tasks.in_process_broker import InProcessBroker
 from app.tasks.schedule import Schedule
 from app.tasks.stream_broker import StreamBroker
+from app.tasks.urgency import PeopleFirst
 from app.tasks.worker import consume, run_until_signal
 
 _log = structlog.stdlib.get_logger(__name__)
@@ -120,7 +121,7 @@ async def _end(ticking: asyncio.Task[None]) -> None:
 def _equip(broker: AsyncBroker, service: Service) -> None:
     """Give the tasks of a broker what they need."""
     broker.add_dependency_context({Service: service})
-    broker.add_middlewares(FailureLog(), TaskTally(service.tally))
+    broker.add_middlewares(PeopleFirst(), FailureLog(), TaskTally(service.tally))
 
 
 def _redis_url(settings: Settings) -> str:

@@ -31,7 +31,7 @@ class InProcessBroker(InMemoryBroker):
         name = message.task_id
         if name in self._running or name in self._urgent:
             return
-        if is_urgent(message):
+        if is_urgent(message.labels):
             self._waiting.pop(name, None)
             self._urgent[name] = message
         else:

@@ -153,7 +153,7 @@ class StreamBroker(RedisStreamBroker):
                         message.task_id,
                         message.message,
                         _WAITS_AT_MOST,
-                        1 if is_urgent(message) else 2,
+                        1 if is_urgent(message.labels) else 2,
                     ],
                 )
 

@@ -10,11 +10,22 @@ import pytest
 import redis.asyncio
 import stamina
 
+from app.core.urgency import in_background
 from app.market_data_adapter.ledgers import RedisLedger
 from app.simulator.fault_kinds import Slow, Status
 from app.simulator.server import Simulator
 from app.simulator.servers import FaultProxy, Redis
-from app.tests.market_data_adapter.asking import OpenBudget, OpenClient, ask, fail, is_shared, known, moments, worst
+from app.tests.market_data_adapter.asking import (
+    PATH,
+    OpenBudget,
+    OpenClient,
+    ask,
+    fail,
+    is_shared,
+    known,
+    moments,
+    worst,
+)
 from app.tests.meeting import let_meet
 from app.tests.tasks.children import running
 from app.tests.tasks.waiting import eventually
@@ -37,6 +48,7 @@ asyncio.run(main(*sys.argv[1:]))
 DYING = """
 import asyncio, os, sys
 from redis.asyncio import Redis
+from app.core.urgency import in_background
 from app.market_data_adapter.ledgers import RedisLedger
 
 async def main(redis):
@@ -85,6 +97,27 @@ async def test_s9_processes_together_ask_no_more_at_once_than_allowed(
     await asyncio.gather(*(ask(client, 6) for client in clients))
 
     assert (len(simulator.requests), simulator.peak_in_flight) == (12, 3)
+
+
+@pytest.mark.parametrize("by_redis", [False, True])
+async def test_who_is_waited_for_overtakes_the_schedule(
+    simulator: Simulator, open_client: OpenClient, open_budget: OpenBudget, redis_url: str, *, by_redis: bool
+) -> None:
+    client = open_client(simulator.url, open_budget(2, 20, url=redis_url if by_redis else None))
+
+    async def ask_in_background(number: int) -> None:
+        in_background.set(True)
+        await client.get(PATH, {"number": str(number)}, bytes)
+
+    tasks = [asyncio.create_task(ask_in_background(number)) for number in range(12)]
+    await eventually(lambda: simulator.requests)
+    before = len(simulator.requests)
+    await client.get(PATH, {"who": "a person"}, bytes)
+    await asyncio.gather(*tasks)
+
+    asked = [request.query for request in simulator.requests]
+    assert len(asked) == 13
+    assert [query.startswith("who=") for query in asked].index(True) <= before + 2  # two held places already
 
 
 async def test_a_killed_process_gives_its_place_back(redis_url: str, tmp_path: Path) -> None:
