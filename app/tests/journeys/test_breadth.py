@@ -3,6 +3,8 @@
 from collections.abc import Awaitable, Callable
 from datetime import date
 
+import pytest
+
 from app.bootstrap import Service
 from app.core.date_time import Timestamp
 from app.core.entities import Series, Timeframe
@@ -13,6 +15,7 @@ from app.simulator.server import Simulator
 from app.tests.builders import a_card, a_state
 from app.tests.journeys.healing import spans_of
 from app.tests.journeys.test_rivals import FORTY
+from app.tests.meeting import let_meet
 from app.use_cases.update_candles import update_candles
 from app.use_cases.verify import verify
 
@@ -21,14 +24,18 @@ DAY = Period(Timestamp.midnight(date(2024, 1, 15)), Timestamp.midnight(date(2024
 
 
 async def test_a_day_of_forty_securities_costs_two_requests_each_eight_at_once(
-    open_service: Callable[..., Awaitable[Service]], simulator: Simulator, database_url: str
+    open_service: Callable[..., Awaitable[Service]],
+    simulator: Simulator,
+    database_url: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     service = await open_service(database_url, iss_concurrency=AT_ONCE)
     series = [Series(security, Timeframe.M1) for security in FORTY]
     async with service.storage.begin() as uow:
         await uow.securities.add(map(a_card, FORTY))
         await uow.series.add(a_state(each, followed_from=DAY.time_from) for each in series)
-    simulator.faults.add(Slow(match=Match(path="/candles.json"), seconds=2.0, times=AT_ONCE))  # so that they do meet
+    let_meet(monkeypatch, AT_ONCE, of="/candles.json")
+    simulator.faults.add(Slow(match=Match(path="/candles.json"), seconds=0.5, times=AT_ONCE))  # one too many meets them
 
     outcome = await update_candles(service.storage, service.loader, service.clock, time_till=DAY.time_till)
 

@@ -48,7 +48,6 @@ asyncio.run(main(*sys.argv[1:]))
 DYING = """
 import asyncio, os, sys
 from redis.asyncio import Redis
-from app.core.urgency import in_background
 from app.market_data_adapter.ledgers import RedisLedger
 
 async def main(redis):
