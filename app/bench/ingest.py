@@ -67,7 +67,7 @@ def main() -> None:
     """Measure, print tables, and write them down."""
     parser = argparse.ArgumentParser(prog="python -m app.bench.ingest", description=__doc__)
     parser.add_argument("--securities", type=int, default=8)
-    parser.add_argument("--days", type=int, default=98)
+    parser.add_argument("--days", type=int, default=112)
     parser.add_argument("--concurrency", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--full", action="store_true", help="see the memory of five million candles, not two")
