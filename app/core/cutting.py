@@ -17,6 +17,7 @@ _DAY = timedelta(days=1)
 _YEAR = timedelta(days=365)
 _OPEN_SHARE = 0.5  # of all time, roughly
 _TURNS = 2  # windows a lane, so that none waits long for the last
+_SHARE = 1.5  # of what each lane has left: the last windows are no larger, so that lanes end together
 _LEFT_OVER = 0.5  # of a window: less is not worth one of its own
 
 
@@ -36,7 +37,7 @@ class Sizes:
 
     def next(self) -> int:
         """Return the size of the next window."""
-        return next(self._firsts, None) or min(max(int(self._left / self._lanes), FEWEST_BARS), self._most)
+        return next(self._firsts, None) or min(max(int(self._left / self._lanes * _SHARE), FEWEST_BARS), self._most)
 
     def took(self, period: Period, timeframe: Timeframe) -> None:
         """Note what became a window."""
