@@ -16,7 +16,6 @@ from app.simulator.server import Simulator
 from app.tasks.broker import embedded
 from app.tasks.in_process_broker import InProcessBroker
 from app.tasks.schedule import LEASE
-from app.tasks.urgency import PeopleFirst
 from app.tests.builders import GAZP_M1, SBER_D1, SBER_M1, a_card
 from app.tests.tasks.comparing import ask, follow, is_current
 from app.tests.tasks.waiting import eventually
@@ -144,21 +143,19 @@ async def test_urgent_tasks_do_not_wait_for_the_room_of_others() -> None:
     await broker.shutdown()
 
 
-async def test_a_task_knows_whether_anybody_waits_for_it() -> None:
-    broker = InProcessBroker(at_once=2)
-    broker.add_middlewares(PeopleFirst())
+async def test_a_task_knows_whether_anybody_waits_for_it(service: Service) -> None:
     found: dict[str, bool] = {}
 
     async def job(name: str) -> None:
         found[name] = in_background.get()
 
-    task = broker.register_task(job, "job")
-    for name, labels in (("usual", {}), ("urgent", {"urgent": True}), ("not urgent", {"urgent": False})):
-        await task.kicker().with_task_id(name).with_labels(**labels).kiq(name)
-    await eventually(lambda: len(found) == 3)
+    async with embedded(service) as broker:
+        task = broker.register_task(job, "job")
+        for name, labels in (("usual", {}), ("urgent", {"urgent": True}), ("not urgent", {"urgent": False})):
+            await task.kicker().with_task_id(name).with_labels(**labels).kiq(name)
+        await eventually(lambda: len(found) == 3)
 
     assert found == {"usual": True, "urgent": False, "not urgent": True}
-    await broker.shutdown()
 
 
 async def test_boards_and_cards_are_read_once_a_day_in_the_background(service: Service, simulator: Simulator) -> None:
