@@ -5,8 +5,9 @@ of the schedule finds what is not done.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 
-from taskiq import AsyncBroker, Context, TaskiqDepends, async_shared_broker
+from taskiq import AsyncBroker, Context, SendTaskError, TaskiqDepends, async_shared_broker
 
 from app.bootstrap import Service
 from app.core.entities import Security, Series, Timeframe
@@ -67,7 +68,8 @@ async def backfill_series(
     for failure in outcome.failures.values():
         raise failure
     if not only_newest:
-        await kick_rest(context.broker, [each for each in await list_unfinished(service.storage) if each != series])
+        with suppress(SendTaskError):  # the broker tells it once; the next tick sees to it
+            await kick_rest(context.broker, [each for each in await list_unfinished(service.storage) if each != series])
 
 
 @async_shared_broker.task("resume_updates")
