@@ -1,6 +1,7 @@
 """What is held of a series, for whoever writes candles: asked for each batch, so in the driver's own words."""
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 from typing import Any
 
@@ -15,17 +16,35 @@ from app.repository.sql import columns
 from app.repository.sql.transaction import Transaction
 from app.repository.sql.views import STATE, state_of
 
+_Rows = Iterable[Sequence[Any]]
+
 # These speak of our own names only; values are parameters.
 _LOCKED = (
     f"SELECT s.id, {STATE} FROM security c JOIN series s ON s.security_id = c.id"  # noqa: S608
     " WHERE c.ticker = $1 AND c.board = $2 AND s.timeframe = $3 FOR UPDATE OF s"
 )
+_MICROSECONDS = "(extract(epoch FROM {}) * 1000000)::bigint".format
+
+
+def _listed(values: str, rows: str) -> str:
+    """Ask for rows as one JSON text, null when there are none: of an array the driver would look up the type first.
+
+    It does so once for each new connection, which is more work than all else that is asked on it before candles come.
+    """
+    return f"(SELECT json_agg(json_build_array({values}))::text FROM ({rows}) AS rows)"  # noqa: S608
+
+
+_SPAN_VALUES = f"{_MICROSECONDS('time_from')}, {_MICROSECONDS('time_till')}"
+_REFUSED_VALUES = f"{_MICROSECONDS('begin')}, attempts, raw, reason, {_MICROSECONDS('seen_at')}"
+_SPLIT_VALUES = f"date, factor, {_MICROSECONDS('seen_at')}"
+_HELD_SPANS = (
+    "SELECT * FROM candle_span WHERE series_id = $1 AND time_from <= $4 AND time_till >= $3 ORDER BY time_from"
+)
+_HELD_REFUSED = "SELECT * FROM quarantine WHERE series_id = $1 ORDER BY begin"
+_HELD_SPLITS = "SELECT * FROM split WHERE security_id = (SELECT security_id FROM series WHERE id = $1) ORDER BY date"
 _HELD = (
-    "SELECT ARRAY(SELECT ROW(time_from, time_till) FROM candle_span"  # noqa: S608
-    " WHERE series_id = $1 AND time_from <= $4 AND time_till >= $3 ORDER BY time_from),"
-    " ARRAY(SELECT ROW(begin, attempts, raw, reason, seen_at) FROM quarantine WHERE series_id = $1 ORDER BY begin),"
-    " ARRAY(SELECT ROW(date, factor, seen_at) FROM split"
-    " WHERE security_id = (SELECT security_id FROM series WHERE id = $1) ORDER BY date), page.*"
+    f"SELECT {_listed(_SPAN_VALUES, _HELD_SPANS)}, {_listed(_REFUSED_VALUES, _HELD_REFUSED)},"  # noqa: S608
+    f" {_listed(_SPLIT_VALUES, _HELD_SPLITS)}, page.*"
     f" FROM (SELECT {columns.AGGREGATED} FROM (SELECT {columns.READ} FROM candle"
     " WHERE series_id = $1 AND timeframe = $2 AND begin >= $3 AND begin < $4 ORDER BY begin) AS candle) AS page"
 )
@@ -52,13 +71,9 @@ async def from_postgresql(transaction: Transaction, series: Series, period: Peri
         transaction.ids[series] = series_id
         ends = (period.time_from.utc, period.time_till.utc)
         [(spans, refused, splits, *page)] = await transaction.fetch(_HELD, series_id, interval, *ends)
-        return Holdings(
-            state_of(series, [Timestamp(value) if isinstance(value, datetime) else value for value in values]),
-            [Period(Timestamp(begin), Timestamp(end)) for begin, end in spans],
-            columns.join(series, page),
-            [_refused(series, Timestamp(begin), row, Timestamp(seen_at)) for begin, *row, seen_at in refused],
-            [Split(series.security, day, factor, Timestamp(seen_at)) for day, factor, seen_at in splits],
-        )
+        state = state_of(series, [Timestamp(value) if isinstance(value, datetime) else value for value in values])
+        lists = (json.loads(text) if text else [] for text in (spans, refused, splits))
+        return _holdings(state, columns.join(series, page), *lists)
     raise refusals.unknown_series(series)
 
 
@@ -66,24 +81,26 @@ async def from_sqlite(transaction: Transaction, state: SeriesState, period: Peri
     """Read what is held of a series whose state was read: whoever writes is alone."""
     series, series_id = state.series, transaction.ids[state.series]
     begin, end = period.time_from.microseconds, period.time_till.microseconds
-    spans = await transaction.tuples(_SPANS, series_id, end, begin)
     candles = await transaction.tuples(_CANDLES, series_id, series.timeframe.interval, begin, end)
-    instant = Timestamp.from_microseconds
-    return Holdings(
+    return _holdings(
         state,
-        [Period(instant(time_from), instant(time_till)) for time_from, time_till in spans],
         CandlePage.from_rows(series, candles),
-        [
-            _refused(series, instant(begin), row, instant(seen_at))
-            for begin, *row, seen_at in await transaction.tuples(_REFUSED, series_id)
-        ],
-        [
-            Split(series.security, date.fromisoformat(day), factor, instant(seen_at))
-            for day, factor, seen_at in await transaction.tuples(_SPLITS, series_id)
-        ],
+        await transaction.tuples(_SPANS, series_id, end, begin),
+        await transaction.tuples(_REFUSED, series_id),
+        await transaction.tuples(_SPLITS, series_id),
     )
 
 
-def _refused(series: Series, begin: Timestamp, row: Iterable[Any], seen_at: Timestamp) -> QuarantinedRow:
-    attempts, raw, reason = row
-    return QuarantinedRow(series, begin, raw, reason, seen_at, attempts)
+def _holdings(state: SeriesState, candles: CandlePage, spans: _Rows, refused: _Rows, splits: _Rows) -> Holdings:
+    """Put together what both databases give alike: instants as microseconds, days as text."""
+    series, instant = state.series, Timestamp.from_microseconds
+    return Holdings(
+        state,
+        [Period(instant(time_from), instant(time_till)) for time_from, time_till in spans],
+        candles,
+        [
+            QuarantinedRow(series, instant(begin), raw, reason, instant(seen_at), attempts)
+            for begin, attempts, raw, reason, seen_at in refused
+        ],
+        [Split(series.security, date.fromisoformat(day), factor, instant(seen_at)) for day, factor, seen_at in splits],
+    )
