@@ -1,5 +1,6 @@
 """The way to ISS over HTTP: one session, within the budget of all processes, patience with what passes."""
 
+import asyncio
 import errno
 import os
 import socket
@@ -74,6 +75,7 @@ class IssClient:
         self._budget = budget or Budget()
         self._access = access or Anonymous()
         self._session: aiohttp.ClientSession | None = None
+        self._turn = asyncio.Lock()  # one answer is read a turn of the loop: who waits for the store is not kept long
 
     async def get(
         self, path: str, query: Mapping[str, str], parse: Callable[[bytes], Parsed]
@@ -111,8 +113,11 @@ class IssClient:
     ) -> tuple[Parsed, Timestamp]:
         async def ask() -> tuple[Parsed, Timestamp]:
             body, given_at = await self._ask("GET", path, query, may_be_closed=may_be_closed)
-            with _odd_answers(f"{self.url}{path}"):
-                return parse(body), given_at
+            async with self._turn:
+                with _odd_answers(f"{self.url}{path}"):
+                    parsed = parse(body)
+                await asyncio.sleep(0)
+            return parsed, given_at
 
         return await self._patiently(ask)
 
