@@ -50,12 +50,15 @@ class MoexAdapter:
 
     async def candles(self, card: SecurityCard, timeframe: Timeframe, period: Period) -> AsyncGenerator[SourcePage]:
         series = Series(card.security, timeframe)
+        path = f"{_path(card)}/candles.json"
+        till = _wall(period.time_till - timedelta(seconds=1))  # inclusive on the other side
+        query = _CANDLES | {"interval": str(timeframe.interval), "till": till}
         started = await self._clock.now()
         as_of: Timestamp | None = None
         edge = _Edge()
         while True:
             asked = Period(edge.moment or period.time_from, period.time_till)
-            answer, given_at = await self._ask(card, series, asked)
+            answer, given_at = await self._ask(path, query | {"from": _wall(asked.time_from)}, series, asked)
             as_of = as_of or self._as_of(started, given_at)
             last = max((*answer.candles.begins[-1:], *(row.begin for row in answer.rejected)), default=None)
             is_short = answer.raw_count < PAGE_ROWS
@@ -85,20 +88,15 @@ class MoexAdapter:
             )
         return min(started, given_at)
 
-    async def _ask(self, card: SecurityCard, series: Series, period: Period) -> tuple[ParsedPage, Timestamp]:
+    async def _ask(
+        self, path: str, query: Mapping[str, str], series: Series, period: Period
+    ) -> tuple[ParsedPage, Timestamp]:
         """Read one page, less what nobody asked for.
 
         One that gives two values for a candle is asked for once more, then its later row wins.
         """
-        query = _CANDLES | {
-            "interval": str(series.timeframe.interval),
-            "from": _wall(period.time_from),
-            "till": _wall(period.time_till - timedelta(seconds=1)),  # inclusive on the other side
-        }
         for _ in range(2):
-            answer, given_at = await self._client.get(
-                f"{_path(card)}/candles.json", query, lambda body: parse_candles(body, series)
-            )
+            answer, given_at = await self._client.get(path, query, lambda body: parse_candles(body, series))
             if not answer.conflicts:
                 break
         return answer.inside(period), given_at

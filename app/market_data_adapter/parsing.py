@@ -3,6 +3,7 @@
 import json
 import re
 import struct
+import sys
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -74,6 +75,8 @@ class ParsedPage:
     def inside(self, period: Period) -> "ParsedPage":
         """Return the page without the rows that begin outside the period; they still count."""
         candles = self.candles.between(period.time_from, period.time_till)
+        if candles is self.candles and not self.rejected:
+            return self
         rejected = [row for row in self.rejected if Timestamp.from_unix(row.begin) in period]
         return ParsedPage(candles, rejected, self.raw_count, self.conflicts)
 
@@ -109,16 +112,39 @@ def _parse_columns(body: bytes, series: Series) -> ParsedPage | None:
         return None
     walls, *prices = zip(*block.data, strict=True)
     begins = unix_column(walls)
-    if begins is None or not _are_bars(begins, series.timeframe) or not _are_sane(*prices):
+    if begins is None or not _are_bars(begins, series.timeframe):
         return None
-    packed = struct.Struct(f"{len(begins)}d").pack  # quicker than an array takes numbers
-    columns = [array("d", packed(*column)) for column in prices]
+    pack = struct.Struct(f"{len(begins)}d").pack  # quicker than an array takes numbers
+    packed = [pack(*column) for column in prices]
+    if not (_are_sane_if_positive(*packed) or _are_sane(*prices)):
+        return None
+    columns = [array("d", column) for column in packed]
     return ParsedPage(CandlePage.from_columns(series, begins, columns, bytes(len(begins))), (), len(begins), 0)
 
 
 def _are_bars(begins: Iterable[int], timeframe: Timeframe) -> bool:
     """Tell whether a bar begins at each of these whole minutes."""
     return timeframe is Timeframe.M1 or all(_slot(begin, timeframe) == begin for begin in begins)
+
+
+def _are_sane_if_positive(*columns: bytes) -> bool:
+    """Tell whether no row of these packed columns has a `_complaint` and no number of them, but values, is negative.
+
+    A column is one long number, 64 bits a row, so all rows are compared at once. Doubles without a sign are in the
+    order of their bits: a lane whose highest bit is set keeps it when one that is no larger is taken away.
+    """
+    opens, highs, lows, closes, volumes = (int.from_bytes(column, sys.byteorder) for column in columns[:5])
+    signs = _signs(len(columns[0]))
+    if (opens | highs | lows | closes | volumes) & signs:
+        return False
+    opened, closed, high = opens | signs, closes | signs, highs | signs
+    return opened - lows & closed - lows & high - opens & high - closes & signs == signs
+
+
+@lru_cache(maxsize=16)  # almost all pages are full
+def _signs(length: int) -> int:
+    """Return the bit of the sign in each of the doubles that fill so many bytes."""
+    return int.from_bytes(struct.pack("d", -0.0) * (length // 8), sys.byteorder)
 
 
 def _are_sane(*columns: Sequence[float]) -> bool:
