@@ -131,7 +131,7 @@ def test_s15_s16_only_the_bad_row_is_rejected(changes: dict[str, object]) -> Non
     assert page.raw_count == 3
 
 
-_numbers = st.sampled_from([-1, 0, 1e308, 10**400, 268.5, 271, 272.25])
+_numbers = st.sampled_from([-1, -0.0, 0, 5e-324, 1e308, 10**400, 268.5, 271, 272.25])
 _oddities = st.one_of(_numbers, st.sampled_from([None, "1", True]))
 _minutes = [f"2024-01-03 10:0{minute}:00" for minute in range(6)]
 _odd_begins = [
