@@ -99,6 +99,7 @@ class Budget:
             try:
                 answer = await self._try(ledger, stack, lasting)
             except RedisError as error:
+                await stack.aclose()
                 self._lose_redis(error)
                 continue
             if isinstance(answer, _Entry):
@@ -116,17 +117,16 @@ class Budget:
         reading = await ledger.read()
         if reading.breaker.wait(reading.now) > 0:
             return reading
-        async with AsyncExitStack() as waiting:
-            await waiting.enter_async_context(ledger.place(lasting + self._extra + 5))
-            await ledger.turn()
-            while True:
-                now, breaker, _ = reading = await ledger.read()
-                if breaker.wait(now) > 0:
-                    return reading
-                entered = breaker.entered(now, lasting)
-                if entered == breaker or await ledger.swap(reading, entered):
-                    await stack.enter_async_context(waiting.pop_all())
-                    return _Entry(ledger, now, breaker.is_open)
+        await stack.enter_async_context(ledger.place(lasting + self._extra + 5))
+        await ledger.turn()
+        while True:
+            now, breaker, _ = reading = await ledger.read()
+            if breaker.wait(now) > 0:
+                await stack.aclose()  # the place is for others meanwhile
+                return reading
+            entered = breaker.entered(now, lasting)
+            if entered == breaker or await ledger.swap(reading, entered):
+                return _Entry(ledger, now, breaker.is_open)
 
     async def _learn(self, entry: _Entry, error: BaseException | None) -> None:
         try:

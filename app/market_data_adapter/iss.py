@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import os
+import re
 import socket
 import ssl
 import time
@@ -36,7 +37,7 @@ Parsed = TypeVar("Parsed")
 Result = TypeVar("Result")
 
 USER_AGENT = f"moex-candles/{__version__} (+aiohttp)"
-_CHUNK = 64 * 1024
+_MARKUP = re.compile(rb"\s*<")
 _INSTANT = 0.001
 _PUSHBACKS = {HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS}
 _TRANSIENT_REFUSALS = {*_PUSHBACKS, HTTPStatus.REQUEST_TIMEOUT}
@@ -207,14 +208,16 @@ class IssClient:
         """Read an answer that calls itself data, no further than the size limit."""
         if response.content_type == "text/html":
             raise SourceBadAnswerError(f"{response.url} answered a web page in place of data")
-        body = bytearray()
-        async for chunk in response.content.iter_chunked(_CHUNK):
-            body += chunk
-            if len(body) > self._patience.max_body:
+        chunks, size = [], 0
+        async for chunk in response.content.iter_any():
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > self._patience.max_body:
                 raise SourceRefusedError(f"{response.url} answered more than {self._patience.max_body:,} bytes")
-        if body.lstrip()[:1] == b"<":
+        body = b"".join(chunks)
+        if _MARKUP.match(body):
             raise SourceBadAnswerError(f"{response.url} answered markup in place of data")
-        return bytes(body)
+        return body
 
 
 def _worth_another_try(error: Exception) -> bool | float:

@@ -86,15 +86,13 @@ class MemoryLedger:
         self._limiter = _memory_limiter(rate) if rate else None
         self._breaker = Breaker()
 
-    @asynccontextmanager
-    async def place(self, lease: float) -> AsyncIterator[None]:
+    def place(self, lease: float) -> Line:
         del lease  # whoever holds a place dies with it
-        async with self._places.place():
-            yield
+        return self._places
 
     async def turn(self) -> None:
         if self._limiter is not None:
-            async with self._next.place():  # who waits for the rate cannot be overtaken: so only one does
+            async with self._next:  # who waits for the rate cannot be overtaken: so only one does
                 await self._limiter.try_acquire_async()
 
     async def read(self) -> Reading:
@@ -136,7 +134,7 @@ class RedisLedger:
     async def place(self, lease: float) -> AsyncIterator[None]:
         mine = uuid.uuid4().hex
         try:
-            async with self._first.place():
+            async with self._first:
                 while not await self._take(keys=[self._places], args=[self._concurrency, round(lease * 1000), mine]):  # noqa: ASYNC110  # other processes set no event
                     await asyncio.sleep(_POLL)
             yield
@@ -146,7 +144,7 @@ class RedisLedger:
 
     async def turn(self) -> None:
         if self._limiter is not None:
-            async with self._next.place():
+            async with self._next:
                 await self._limiter.try_acquire_async()
 
     async def read(self) -> Reading:

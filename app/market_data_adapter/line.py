@@ -1,8 +1,6 @@
 """A semaphore that people pass before the schedule does."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from heapq import heappop, heappush
 from itertools import count
 
@@ -18,16 +16,8 @@ class Line:
         self._waiting: list[tuple[bool, int, asyncio.Future[None]]] = []
         self._numbers = count()
 
-    @asynccontextmanager
-    async def place(self) -> AsyncIterator[None]:
-        """Wait for a place, and hold it."""
-        await self._enter()
-        try:
-            yield
-        finally:
-            self._leave()
-
-    async def _enter(self) -> None:
+    async def __aenter__(self) -> None:
+        """Wait for a place; it is held until the block ends."""
         if self._free:
             self._free -= 1
             return
@@ -39,6 +29,9 @@ class Line:
             if not called.cancelled():  # the place was given to us all the same
                 self._leave()
             raise
+
+    async def __aexit__(self, *_: object) -> None:
+        self._leave()
 
     def _leave(self) -> None:
         """Hand the place over; it is free only while nobody waits."""
