@@ -172,7 +172,14 @@ _ONE_STATE = _STATE.where(
     SERIES.c.timeframe == bindparam("t"),
 )
 _LOCKED_STATE = _ONE_STATE.with_for_update(of=SERIES)
-_CHANGE_STATE = update(SERIES).where(SERIES.c.id == bindparam("known_id"))
+_CHANGED = [column.name for column in SERIES.c if column.name not in {"id", "security_id", "timeframe"}]
+# These speak of our own names only; values are parameters.
+_CHANGE_IN_POSTGRESQL = (
+    f"UPDATE series SET {', '.join(f'{name} = ${n}' for n, name in enumerate(_CHANGED, 2))} WHERE id = $1"  # noqa: S608
+)
+_CHANGE_IN_SQLITE = (
+    f"UPDATE series SET {', '.join(f'{name} = ?{n}' for n, name in enumerate(_CHANGED, 2))} WHERE id = ?1"  # noqa: S608
+)
 
 
 @dataclass(frozen=True)
@@ -213,14 +220,22 @@ class SqlSeriesRepository(_Catalogue[SeriesState]):
         raise refusals.unknown_series(series)
 
     async def add(self, items: Iterable[SeriesState], /) -> None:
-        states = list(items)
-        known = self._transaction.ids
-        if len(states) == 1 and states[0].series in known:  # it was locked to be changed
-            rest = {name: value for name, value in _state_values(states[0], 0).items() if name not in self.key}
-            await self._transaction.write(_CHANGE_STATE, [{**rest, "known_id": known[states[0].series]}])
+        states = sorted(items, key=lambda state: state.series)
+        if self._transaction.ids.keys() >= {state.series for state in states}:  # they were locked to be changed
+            await self._change(states)
             return
         ids = await security_ids(self._transaction, {state.series.security for state in states})
         await self._save([_state_values(state, ids[state.series.security]) for state in states])
+
+    async def _change(self, states: Iterable[SeriesState]) -> None:
+        """Write those whose rows are known in the driver's own words: it is done with each batch of candles."""
+        change = _CHANGE_IN_POSTGRESQL if self._transaction.is_postgresql else _CHANGE_IN_SQLITE
+        rows = []
+        for state in states:
+            values = _state_values(state, 0)
+            own = (self._transaction.own(values[name]) for name in _CHANGED)
+            rows.append((self._transaction.ids[state.series], *own))
+        await self._transaction.execute_many(change, rows)
 
     async def remove(self, items: Iterable[SeriesState], /) -> None:
         ids = await series_ids(self._transaction, [state.series for state in items])

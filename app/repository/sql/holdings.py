@@ -13,16 +13,15 @@ from app.core.spans import Period
 from app.core.storage import Holdings
 from app.repository import refusals
 from app.repository.sql import columns
+from app.repository.sql.sqlite_snapshots import state_from
 from app.repository.sql.transaction import Transaction
 from app.repository.sql.views import STATE, state_of
 
 _Rows = Iterable[Sequence[Any]]
 
 # These speak of our own names only; values are parameters.
-_LOCKED = (
-    f"SELECT s.id, {STATE} FROM security c JOIN series s ON s.security_id = c.id"  # noqa: S608
-    " WHERE c.ticker = $1 AND c.board = $2 AND s.timeframe = $3 FOR UPDATE OF s"
-)
+_STATE = f"SELECT s.id, {STATE} FROM security c JOIN series s ON s.security_id = c.id"  # noqa: S608
+_LOCKED = f"{_STATE} WHERE c.ticker = $1 AND c.board = $2 AND s.timeframe = $3 FOR UPDATE OF s"
 _MICROSECONDS = "(extract(epoch FROM {}) * 1000000)::bigint".format
 
 
@@ -34,33 +33,36 @@ def _listed(values: str, rows: str) -> str:
     return f"(SELECT json_agg(json_build_array({values}))::text FROM ({rows}) AS rows)"  # noqa: S608
 
 
-_SPAN_VALUES = f"{_MICROSECONDS('time_from')}, {_MICROSECONDS('time_till')}"
-_REFUSED_VALUES = f"{_MICROSECONDS('begin')}, attempts, raw, reason, {_MICROSECONDS('seen_at')}"
-_SPLIT_VALUES = f"date, factor, {_MICROSECONDS('seen_at')}"
-_HELD_SPANS = (
-    "SELECT * FROM candle_span WHERE series_id = $1 AND time_from <= $4 AND time_till >= $3 ORDER BY time_from"
+_SPANS = _listed(
+    f"{_MICROSECONDS('time_from')}, {_MICROSECONDS('time_till')}",
+    "SELECT * FROM candle_span WHERE series_id = $1 AND time_from <= $4 AND time_till >= $3 ORDER BY time_from",
 )
-_HELD_REFUSED = "SELECT * FROM quarantine WHERE series_id = $1 ORDER BY begin"
-_HELD_SPLITS = "SELECT * FROM split WHERE security_id = (SELECT security_id FROM series WHERE id = $1) ORDER BY date"
+_REFUSED = _listed(
+    f"{_MICROSECONDS('begin')}, attempts, raw, reason, {_MICROSECONDS('seen_at')}",
+    "SELECT * FROM quarantine WHERE series_id = $1 ORDER BY begin",
+)
+_SPLITS = _listed(
+    f"date, factor, {_MICROSECONDS('seen_at')}",
+    "SELECT * FROM split WHERE security_id = (SELECT security_id FROM series WHERE id = $1) ORDER BY date",
+)
 _HELD = (
-    f"SELECT {_listed(_SPAN_VALUES, _HELD_SPANS)}, {_listed(_REFUSED_VALUES, _HELD_REFUSED)},"  # noqa: S608
-    f" {_listed(_SPLIT_VALUES, _HELD_SPLITS)}, page.*"
+    f"SELECT {_SPANS}, {_REFUSED}, {_SPLITS}, page.*"  # noqa: S608
     f" FROM (SELECT {columns.AGGREGATED} FROM (SELECT {columns.READ} FROM candle"
     " WHERE series_id = $1 AND timeframe = $2 AND begin >= $3 AND begin < $4 ORDER BY begin) AS candle) AS page"
 )
-_SPANS = (
-    "SELECT time_from, time_till FROM candle_span WHERE series_id = ? AND time_from <= ? AND time_till >= ?"
-    " ORDER BY time_from"
-)
-_CANDLES = (
+_SQLITE_STATE = f"{_STATE} WHERE c.ticker = ? AND c.board = ? AND s.timeframe = ?"
+_SQLITE_CANDLES = (
     "SELECT begin / 1000000, open, high, low, close, volume, value, is_final FROM candle"
     " WHERE series_id = ? AND timeframe = ? AND begin >= ? AND begin < ? ORDER BY begin"
 )
-_REFUSED = "SELECT begin, attempts, raw, reason, seen_at FROM quarantine WHERE series_id = ? ORDER BY begin"
-_SPLITS = (
-    "SELECT date, factor, seen_at FROM split WHERE security_id = (SELECT security_id FROM series WHERE id = ?)"
-    " ORDER BY date"
+_SQLITE_LISTS = (
+    "SELECT 0, time_from, time_till, NULL, NULL, NULL FROM candle_span"
+    " WHERE series_id = ?1 AND time_from <= ?3 AND time_till >= ?2 UNION ALL"
+    " SELECT 1, begin, attempts, raw, reason, seen_at FROM quarantine WHERE series_id = ?1 UNION ALL"
+    " SELECT 2, date, factor, seen_at, NULL, NULL FROM split"
+    " WHERE security_id = (SELECT security_id FROM series WHERE id = ?1) ORDER BY 1, 2"
 )
+"""Spans, refused rows and splits in one question: each has to go to the thread of the connection and back."""
 
 
 async def from_postgresql(transaction: Transaction, series: Series, period: Period) -> Holdings:
@@ -77,18 +79,22 @@ async def from_postgresql(transaction: Transaction, series: Series, period: Peri
     raise refusals.unknown_series(series)
 
 
-async def from_sqlite(transaction: Transaction, state: SeriesState, period: Period) -> Holdings:
-    """Read what is held of a series whose state was read: whoever writes is alone."""
-    series, series_id = state.series, transaction.ids[state.series]
-    begin, end = period.time_from.microseconds, period.time_till.microseconds
-    candles = await transaction.tuples(_CANDLES, series_id, series.timeframe.interval, begin, end)
-    return _holdings(
-        state,
-        CandlePage.from_rows(series, candles),
-        await transaction.tuples(_SPANS, series_id, end, begin),
-        await transaction.tuples(_REFUSED, series_id),
-        await transaction.tuples(_SPLITS, series_id),
-    )
+async def from_sqlite(transaction: Transaction, series: Series, period: Period) -> Holdings:
+    """Read what is held of a series: whoever writes is alone."""
+    interval, begin, end = series.timeframe.interval, period.time_from.microseconds, period.time_till.microseconds
+    found = await transaction.tuples(_SQLITE_STATE, series.security.ticker, series.security.board, interval)
+    for series_id, *values in found:
+        transaction.ids[series] = series_id
+        lists = await transaction.tuples(_SQLITE_LISTS, series_id, begin, end)
+        candles = await transaction.tuples(_SQLITE_CANDLES, series_id, interval, begin, end)
+        return _holdings(
+            state_from(series, values),
+            CandlePage.from_rows(series, candles),
+            [row[1:3] for row in lists if row[0] == 0],
+            [row[1:] for row in lists if row[0] == 1],
+            [row[1:4] for row in lists if row[0] == 2],  # noqa: PLR2004  # the third of the lists
+        )
+    raise refusals.unknown_series(series)
 
 
 def _holdings(state: SeriesState, candles: CandlePage, spans: _Rows, refused: _Rows, splits: _Rows) -> Holdings:

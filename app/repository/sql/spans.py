@@ -1,6 +1,6 @@
 """What is covered, kept in normal form."""
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -22,6 +22,10 @@ _TOUCHING = select(_SPAN).where(
     _SPAN.c.time_till >= bindparam("time_from"),
 )
 _INSERT = insert(_SPAN)
+_TOUCHED = "FROM candle_span WHERE series_id = ? AND time_from <= ? AND time_till >= ?"
+_TOUCHED_ENDS = f"SELECT time_from, time_till {_TOUCHED}"
+_FORGET_TOUCHED = f"DELETE {_TOUCHED}"
+_INSERT_ONE = "INSERT INTO candle_span (series_id, time_from, time_till) VALUES (?, ?, ?)"
 _IS_COVERED = "EXISTS (SELECT FROM candle_span WHERE series_id = $1 AND time_from <= $2 AND time_till >= $3)"
 # Puts one span in place of those it touches: what is deleted is gone before what replaces it is checked.
 _COVER = (
@@ -60,25 +64,35 @@ class SqlSpanRepository(SqlSeriesCollection[CandleSpan]):
             )
             return
         for series in sorted(periods):
-            await self._rewrite(ids[series], merge(periods[series]), lambda old, new: merge([*old, new]))
+            for period in merge(periods[series]):
+                await self._cover(ids[series], period.time_from.microseconds, period.time_till.microseconds)
+
+    async def _cover(self, series_id: int, begin: int, end: int) -> None:
+        """Put one span in place of those it touches, in SQLite."""
+        self._transaction.require_writer()
+        touched = await self._transaction.tuples(_TOUCHED_ENDS, series_id, end, begin)
+        ends = (min([begin, *(since for since, _ in touched)]), max([end, *(till for _, till in touched)]))
+        if [ends] == touched:
+            return
+        if touched:
+            await self._transaction.execute(_FORGET_TOUCHED, series_id, end, begin)
+        await self._transaction.execute(_INSERT_ONE, series_id, *ends)
 
     async def remove(self, items: Iterable[CandleSpan], /) -> None:
         periods = _by_series(items)
         ids = await series_ids(self._transaction, periods)
         for series in sorted(ids):
-            await self._rewrite(ids[series], merge(periods[series]), lambda old, hole: subtract(old, [hole]))
+            for hole in merge(periods[series]):
+                await self._uncover(ids[series], hole)
 
-    async def _rewrite(
-        self, series_id: int, changes: Iterable[Period], change: Callable[[Sequence[Period], Period], Sequence[Period]]
-    ) -> None:
-        """Replace the spans that each change touches by what it makes of them."""
-        for period in changes:
-            ends = {"series": series_id, "time_from": period.time_from, "time_till": period.time_till}
-            rows = await self._transaction.rows(_TOUCHING, ends)
-            old = {Period(row.time_from, row.time_till) for row in rows}
-            new = set(change(sorted(old), period))
-            await self._delete({"series_id": series_id, "time_from": span.time_from} for span in old - new)
-            await self._transaction.write(_INSERT, [_values(series_id, span) for span in sorted(new - old)])
+    async def _uncover(self, series_id: int, hole: Period) -> None:
+        """Replace the spans that a hole touches by what it leaves of them."""
+        ends = {"series": series_id, "time_from": hole.time_from, "time_till": hole.time_till}
+        rows = await self._transaction.rows(_TOUCHING, ends)
+        old = {Period(row.time_from, row.time_till) for row in rows}
+        new = set(subtract(sorted(old), [hole]))
+        await self._delete({"series_id": series_id, "time_from": span.time_from} for span in old - new)
+        await self._transaction.write(_INSERT, [_values(series_id, span) for span in sorted(new - old)])
 
     def _entity(self, row: Row[Any]) -> CandleSpan:
         series = self._series_of(row)

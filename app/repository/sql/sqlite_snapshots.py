@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from app.core.calendar import CalendarDay, DayReason
 from app.core.date_time import Timestamp
-from app.core.entities import Series
+from app.core.entities import Series, SeriesState
 from app.core.pages import CandlePage
 from app.core.spans import Period
 from app.core.storage import Circumstances, SeriesView, days_around
@@ -113,10 +113,13 @@ def _views(connection: sqlite3.Connection, series: Series, period: Period) -> It
     for series_id, *values, begin in connection.execute(_STATE, key).fetchall():
         ends = (series_id, period.time_till.microseconds, period.time_from.microseconds)
         covered = [Period(_instant(a), _instant(b)) for a, b in connection.execute(_TOUCHING, ends).fetchall()]
-        for at in _INSTANTS:
-            values[at] = _instant(values[at])
-        values[-1] = bool(values[-1])
-        yield series_id, SeriesView(state_of(series, values), _instant(begin), covered)
+        yield series_id, SeriesView(state_from(series, values), _instant(begin), covered)
+
+
+def state_from(series: Series, values: Sequence[Any]) -> SeriesState:
+    """Make a state of the values of `STATE` as SQLite gives them."""
+    read = [_instant(value) if at in _INSTANTS else value for at, value in enumerate(values)]
+    return state_of(series, [*read[:-1], bool(read[-1])])
 
 
 def _instant(microseconds: Any) -> Any:  # noqa: ANN401  # None stays None

@@ -97,7 +97,7 @@ class SqlUnitOfWork:
         self._transaction.require_writer()
         if self._transaction.is_postgresql:
             return await holdings.from_postgresql(self._transaction, series, period)
-        return await holdings.from_sqlite(self._transaction, await self.series.lock(series), period)
+        return await holdings.from_sqlite(self._transaction, series, period)
 
     async def require_source(self, source: str, *, one_at_a_time: bool = False) -> None:
         """Raise SourceMismatchError if another source filled this store."""

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Executable, Row, Select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncResult
 
+from app.core.date_time import Timestamp
 from app.core.entities import Series
 from app.repository import refusals
 from app.repository.sql.translation import OUTAGES, translating
@@ -98,6 +99,17 @@ class Transaction:
         with self._guarded():
             found: Sequence[Any] = await (await self._driver()).fetch(query, *values)
             return found
+
+    async def execute(self, statement: str, *values: object) -> None:
+        """Execute a driver's own statement; SQLite only, which has to be asked but once this way."""
+        self.require_writer()
+        await self.tuples(statement, *values)
+
+    def own(self, value: object) -> object:
+        """Return a value as the driver takes it."""
+        if isinstance(value, Timestamp):
+            return value.utc if self.is_postgresql else value.microseconds
+        return value
 
     async def tuples(self, query: str, *values: object) -> Sequence[tuple[Any, ...]]:
         """Read rows as the driver gives them; SQLite only."""
