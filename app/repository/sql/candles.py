@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain, islice, repeat
+from itertools import repeat
 from typing import Any, Self
 
 from sqlalchemy import BigInteger, ColumnElement, Row, Select, select, type_coerce
@@ -101,18 +101,20 @@ class SqlCandleRepository(SqlSeriesCollection[Candle]):
         if self._transaction.is_postgresql:
             await self._transaction.copy_in("candle", columns.COLUMNS, columns.pack(page, series_id))
         else:
-            await self._insert(_tuples(page, series_id), len(page))
+            await self._insert(page, series_id)
 
-    async def _insert(self, rows: Iterator[tuple[object, ...]], count: int) -> None:
+    async def _insert(self, page: CandlePage, series_id: int) -> None:
         """Insert many rows a statement: SQLite's driver lets other threads run between statements, and waits for them.
 
         Of each length there is one text, which the driver keeps compiled.
         """
         for at_once in _ROWS_AT_ONCE:
-            times, count = divmod(count, at_once)
-            if times:
+            whole = len(page) - len(page) % at_once
+            if whole:
                 statement = f"{_INSERT_TUPLES}{f', {_TUPLE}' * (at_once - 1)}"
-                await self._transaction.execute_many(statement, _flat(rows, at_once, times))
+                rows = _flat(page[:whole], series_id, at_once) if at_once > 1 else _tuples(page, series_id)
+                await self._transaction.execute_many(statement, rows)
+                page = page[whole:]
 
     async def add(self, items: Iterable[Candle], /) -> None:
         pages = _pages(items)
@@ -163,9 +165,15 @@ def _pages(candles: Iterable[Candle]) -> list[CandlePage]:
     return [CandlePage.from_candles(series, by_series[series].values()) for series in sorted(by_series)]
 
 
-def _flat(rows: Iterator[tuple[object, ...]], at_once: int, times: int) -> Iterator[tuple[object, ...]]:
-    """Join so many rows to one, so many times."""
-    return (tuple(chain.from_iterable(islice(rows, at_once))) for _ in range(times))
+def _flat(page: CandlePage, series_id: int, at_once: int) -> Iterator[list[object]]:
+    """Write so many rows at once, one behind the other, column by column, which is quicker than a tuple a row."""
+    begins, width = columns.microseconds(page.begins), len(columns.COLUMNS)
+    for start in range(0, len(page), at_once):
+        part = slice(start, start + at_once)
+        rows: list[object] = [series_id, page.series.timeframe.interval, *[None] * (width - 2)] * at_once
+        for at, column in enumerate((page.finals, begins, *page.prices), 2):
+            rows[at::width] = column[part]
+        yield rows
 
 
 def _tuples(page: CandlePage, series_id: int) -> Iterator[tuple[object, ...]]:

@@ -71,7 +71,7 @@ class Transaction:
             with self._guarded():
                 await self.connection.exec_driver_sql(statement, rows)
 
-    async def execute_many(self, statement: str, rows: Iterable[tuple[object, ...]]) -> None:
+    async def execute_many(self, statement: str, rows: Iterable[Sequence[object]]) -> None:
         """Execute a driver's own statement for each of the rows, in one go. They are made when the driver wants them.
 
         On PostgreSQL a statement must have run before.
