@@ -8,6 +8,7 @@ import argparse
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -76,9 +77,9 @@ def main() -> None:
     with _places() as places:
         _report_ways(load, _measure_ways(places, load, options.rounds))
         _report_latency(_measure_latency(places, options.rounds))
-        fifth, whole = _measure_memory(places, load, (5 if options.full else 2) * _MILLION)
+        runs = _measure_large(places, load, (5 if options.full else 2) * _MILLION, options.rounds)
         watched, profiles = _look_inside(places, load)
-    _report_memory(fifth, whole, watched)
+    _report_memory(runs, watched)
     _report_profiles(profiles)
 
 
@@ -138,11 +139,7 @@ def _report_ways(load: Load, runs: Runs) -> None:
 
 
 def _goals(runs: Runs) -> list[str]:
-    def times(name: str, *of: str, value: Callable[[Run], float] = _speed) -> float:
-        """Compare within each round, where the machine was the same for all."""
-        together = zip(runs[name], *(runs[each] for each in of), strict=True)
-        return median(value(found) / sum(map(value, others)) for found, *others in together)
-
+    times = partial(_times, runs)
     fastest = max(("aiomoex", "apimoex", "postgresql", "sqlite"), key=lambda name: _rate(runs[name]))
     return [
         goal("the source alone, x the fastest client", times("raw", fastest), least=2),
@@ -196,13 +193,16 @@ def _report_latency(runs: Mapping[tuple[str, int], list[Run]]) -> None:
     publish("latency", title, columns, rows, _notes(goals, runs["aiomoex", 1]))
 
 
-def _measure_memory(places: Places, load: Load, rows: int) -> tuple[Run, Run]:
-    """Load so many candles, and a fifth of them."""
+def _measure_large(places: Places, load: Load, rows: int, count: int) -> Runs:
+    """Load so many candles, beside a client that keeps them in its memory, and a fifth of them."""
     days = round(rows / load.securities / _ROWS_A_DAY)
     with _source(replace(load, days=days)) as source:
-        loads = [replace(load, days=days // _FIFTH, source=source), replace(load, days=days, source=source)]
-        fifth, whole = (run("stored", places.empty("postgresql", each)) for each in loads)
-        return fifth, whole
+        fifth, whole = (replace(load, days=number, source=source) for number in (days // _FIFTH, days))
+        runs: Runs = {"fifth": [run("stored", places.empty("postgresql", fifth))], "whole": [], "aiomoex": []}
+        for _ in rounds(count):
+            runs["whole"].append(run("stored", places.empty("postgresql", whole)))
+            runs["aiomoex"].append(run("with_aiomoex", whole))
+        return runs
 
 
 def _look_inside(places: Places, load: Load) -> tuple[Run, Mapping[str, Run]]:
@@ -213,20 +213,24 @@ def _look_inside(places: Places, load: Load) -> tuple[Run, Mapping[str, Run]]:
         return watched, {kind: run("profiled", places.empty(kind, here)) for kind in ("postgresql", "sqlite")}
 
 
-def _report_memory(fifth: Run, whole: Run, watched: Run) -> None:
+def _report_memory(runs: Runs, watched: Run) -> None:
+    (fifth,), wholes = runs["fifth"], runs["whole"]
+    peak = max(found["peak"] for found in wholes)
     rows = [
-        [f"peak memory, {found['rows']:,.0f} rows into PostgreSQL", f"{found['peak']:.0f} MB"]
-        for found in (fifth, whole)
-    ] + [
+        [f"peak memory, {fifth['rows']:,.0f} rows into PostgreSQL", f"{fifth['peak']:.0f} MB"],
+        [f"peak memory, {wholes[0]['rows']:,.0f} rows into PostgreSQL", f"{peak:.0f} MB"],
+        ["thousand rows/s of them", f"{_rate(wholes) / 1_000:,.0f}"],
+        ["aiomoex: the same into its memory, thousand rows/s", f"{_rate(runs['aiomoex']) / 1_000:,.0f}"],
         ["the event loop held at most, CPU of its thread", f"{watched['held']:.1f} ms"],
         ["a coroutine late at most, on this machine", f"{watched['late']:.1f} ms"],
     ]
     goals = [
-        goal("peak memory of the whole in MB", whole["peak"], most=150),
-        goal("the same, x that of a fifth", whole["peak"] / fifth["peak"], most=1.1),
+        goal("peak memory of the whole in MB", peak, most=150),
+        goal("the same, x that of a fifth", peak / fifth["peak"], most=1.1),
+        goal("its rate, x aiomoex's download", _times(runs, "whole", "aiomoex"), least=1),
         goal("milliseconds for which the event loop is held", watched["held"], most=10),
     ]
-    publish("memory", "Memory and the event loop", ("what", "measured"), rows, _notes(goals, [whole]))
+    publish("memory", "Large loads, memory and the event loop", ("what", "measured"), rows, _notes(goals, wholes))
 
 
 def _report_profiles(profiles: Mapping[str, Run]) -> None:
@@ -237,6 +241,12 @@ def _report_profiles(profiles: Mapping[str, Run]) -> None:
 
 def _speed(found: Run) -> float:
     return found["rows"] / found["seconds"]
+
+
+def _times(runs: Runs, name: str, *of: str, value: Callable[[Run], float] = _speed) -> float:
+    """Compare within each round, where the machine was the same for all."""
+    together = zip(runs[name], *(runs[each] for each in of), strict=True)
+    return median(value(found) / sum(map(value, others)) for found, *others in together)
 
 
 def _rate(each: Sequence[Run]) -> float:
