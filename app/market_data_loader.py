@@ -34,7 +34,7 @@ from app.market_data_windows import Window
 
 _TRIES = 3
 _QUEUED_BATCHES = 2
-_WRITERS = 2
+_WRITERS = 3
 """So many batches are written at a time: more of them only wait for each other in the database."""
 
 
