@@ -164,7 +164,7 @@ class IssClient:
     ) -> tuple[bytes, Timestamp]:
         async with self._request(method, url, query, headers) as response:
             if may_be_closed and _is_closed(response):
-                raise _ClosedError(f"{response.url} is closed to us: {response.status} {response.reason}")
+                raise _ClosedError(f"{response.url} is closed to us: {response.status} {_words(response.reason)}")
             check_access(response, self._access)
             _check_status(response)
             try:
@@ -237,12 +237,17 @@ def _check_status(response: aiohttp.ClientResponse) -> None:
     status = response.status
     if status == HTTPStatus.OK:
         return
-    what = f"{response.url} answered {status} {response.reason}"
+    what = f"{response.url} answered {status} {_words(response.reason)}"
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _TRANSIENT_REFUSALS:
         raise SourceUnavailableError(what, _retry_after(response), is_pushback=status in _PUSHBACKS)
     if location := response.headers.get("Location"):
-        raise SourceRefusedError(f"{what} and points to {location}: redirects are not followed, check ISS_URL")
+        raise SourceRefusedError(f"{what} and points to {_words(location)}: redirects are not followed, check ISS_URL")
     raise SourceRefusedError(what)
+
+
+def _words(said: str | None) -> str:
+    """Write what a server said so that logs and stores take it: aiohttp keeps bytes that are no text as surrogates."""
+    return (said or "").encode("utf-8", "replace").decode()
 
 
 def _retry_after(response: aiohttp.ClientResponse) -> float | None:
@@ -304,7 +309,7 @@ def _translated(url: str) -> Iterator[None]:
     except TimeoutError as error:
         raise SourceUnavailableError(f"{url} did not answer in time") from error
     except aiohttp.ClientResponseError as error:
-        raise SourceUnavailableError(f"{url} does not speak HTTP: {error.message}") from error
+        raise SourceUnavailableError(f"{url} does not speak HTTP: {_words(error.message)}") from error
     except (aiohttp.ClientError, OSError) as error:
         what = f"{url} cannot be read: {str(error) or type(error).__name__}"
         raise SourceUnavailableError(what, is_pushback=_is_reset(error)) from error

@@ -184,3 +184,18 @@ async def test_no_more_requests_a_second_than_allowed(simulator: Simulator, open
     await asyncio.gather(*(client.get(PATH, {}, bytes) for _ in range(9)))
 
     assert moments(simulator)[-1] - began >= 8 * 0.05 * 0.9
+
+
+async def test_a_reason_that_is_no_text_can_be_kept_and_told(open_client: OpenClient) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write("HTTP/1.1 404 Нет\r\nContent-Length: 0\r\n\r\n".encode("cp1251"))
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        client = open_client(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        with pytest.raises(SourceRefusedError, match="answered 404") as refusal:
+            await client.get(PATH, {}, bytes)
+
+    assert str(refusal.value).encode()
