@@ -113,7 +113,10 @@ class Budget:
             patience -= pause
 
     async def _try(self, ledger: Ledger, stack: AsyncExitStack, lasting: float) -> _Entry | Reading:
-        """Come in, or return why not. The breaker has the last word: it may have changed while we waited."""
+        """Come in, or return why not. The breaker has the last word: it may have changed while we waited.
+
+        Who came in holds a place until the stack is closed, also who then met a RedisError.
+        """
         reading = await ledger.read()
         if reading.breaker.wait(reading.now) > 0:
             return reading

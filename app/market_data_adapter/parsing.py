@@ -131,7 +131,8 @@ def _are_sane_if_positive(*columns: bytes) -> bool:
     """Tell whether no row of these packed columns has a `_complaint` and no number of them, but values, is negative.
 
     A column is one long number, 64 bits a row, so all rows are compared at once. Doubles without a sign are in the
-    order of their bits: a lane whose highest bit is set keeps it when one that is no larger is taken away.
+    order of their bits: a lane whose highest bit is set keeps it when one that is no larger is taken away. The decoder
+    takes no number that is not finite.
     """
     opens, highs, lows, closes, volumes = (int.from_bytes(column, sys.byteorder) for column in columns[:5])
     signs = _signs(len(columns[0]))

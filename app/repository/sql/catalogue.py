@@ -165,7 +165,7 @@ def _security_values(card: SecurityCard) -> Values:
 
 
 _STATE = select(SERIES, SECURITY.c.ticker, SECURITY.c.board).join_from(SERIES, SECURITY)
-# These are asked for each batch of candles: made once, they are compiled once.
+# These are asked for many times: made once, they are compiled once.
 _ONE_STATE = _STATE.where(
     SECURITY.c.ticker == bindparam("ticker"),
     SECURITY.c.board == bindparam("board"),
@@ -175,11 +175,10 @@ _LOCKED_STATE = _ONE_STATE.with_for_update(of=SERIES)
 _CHANGED = [column.name for column in SERIES.c if column.name not in {"id", "security_id", "timeframe"}]
 # These speak of our own names only; values are parameters.
 _CHANGE_IN_POSTGRESQL = (
-    f"UPDATE series SET {', '.join(f'{name} = ${n}' for n, name in enumerate(_CHANGED, 2))} WHERE id = $1"  # noqa: S608
+    f"UPDATE series SET {', '.join(f'{name} = ${n}' for n, name in enumerate(_CHANGED, 1))}"  # noqa: S608
+    f" WHERE id = ${len(_CHANGED) + 1}"
 )
-_CHANGE_IN_SQLITE = (
-    f"UPDATE series SET {', '.join(f'{name} = ?{n}' for n, name in enumerate(_CHANGED, 2))} WHERE id = ?1"  # noqa: S608
-)
+_CHANGE_IN_SQLITE = f"UPDATE series SET {', '.join(f'{name} = ?' for name in _CHANGED)} WHERE id = ?"  # noqa: S608
 
 
 @dataclass(frozen=True)
@@ -221,11 +220,15 @@ class SqlSeriesRepository(_Catalogue[SeriesState]):
 
     async def add(self, items: Iterable[SeriesState], /) -> None:
         states = sorted(items, key=lambda state: state.series)
-        if self._transaction.ids.keys() >= {state.series for state in states}:  # they were locked to be changed
+        if self._transaction.ids.keys() >= {state.series for state in states}:  # whoever changes them has locked them
             await self._change(states)
             return
         ids = await security_ids(self._transaction, {state.series.security for state in states})
         await self._save([_state_values(state, ids[state.series.security]) for state in states])
+
+    async def clear(self) -> None:
+        await super().clear()
+        self._transaction.ids.clear()
 
     async def _change(self, states: Iterable[SeriesState]) -> None:
         """Write those whose rows are known in the driver's own words: it is done with each batch of candles."""
@@ -234,7 +237,7 @@ class SqlSeriesRepository(_Catalogue[SeriesState]):
         for state in states:
             values = _state_values(state, 0)
             own = (self._transaction.own(values[name]) for name in _CHANGED)
-            rows.append((self._transaction.ids[state.series], *own))
+            rows.append((*own, self._transaction.ids[state.series]))
         await self._transaction.execute_many(change, rows)
 
     async def remove(self, items: Iterable[SeriesState], /) -> None:

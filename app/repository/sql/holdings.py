@@ -57,10 +57,10 @@ _SQLITE_CANDLES = (
 )
 _SQLITE_LISTS = (
     "SELECT 0, time_from, time_till, NULL, NULL, NULL FROM candle_span"
-    " WHERE series_id = ?1 AND time_from <= ?3 AND time_till >= ?2 UNION ALL"
-    " SELECT 1, begin, attempts, raw, reason, seen_at FROM quarantine WHERE series_id = ?1 UNION ALL"
+    " WHERE series_id = ? AND time_from <= ? AND time_till >= ? UNION ALL"
+    " SELECT 1, begin, attempts, raw, reason, seen_at FROM quarantine WHERE series_id = ? UNION ALL"
     " SELECT 2, date, factor, seen_at, NULL, NULL FROM split"
-    " WHERE security_id = (SELECT security_id FROM series WHERE id = ?1) ORDER BY 1, 2"
+    " WHERE security_id = (SELECT security_id FROM series WHERE id = ?) ORDER BY 1, 2"
 )
 """Spans, refused rows and splits in one question: each has to go to the thread of the connection and back."""
 
@@ -85,7 +85,7 @@ async def from_sqlite(transaction: Transaction, series: Series, period: Period) 
     found = await transaction.tuples(_SQLITE_STATE, series.security.ticker, series.security.board, interval)
     for series_id, *values in found:
         transaction.ids[series] = series_id
-        lists = await transaction.tuples(_SQLITE_LISTS, series_id, begin, end)
+        lists = await transaction.tuples(_SQLITE_LISTS, series_id, end, begin, series_id, series_id)
         candles = await transaction.tuples(_SQLITE_CANDLES, series_id, interval, begin, end)
         return _holdings(
             state_from(series, values),
@@ -108,5 +108,8 @@ def _holdings(state: SeriesState, candles: CandlePage, spans: _Rows, refused: _R
             QuarantinedRow(series, instant(begin), raw, reason, instant(seen_at), attempts)
             for begin, attempts, raw, reason, seen_at in refused
         ],
-        [Split(series.security, date.fromisoformat(day), factor, instant(seen_at)) for day, factor, seen_at in splits],
+        [
+            Split(series.security, date.fromisoformat(day), float(factor), instant(seen_at))
+            for day, factor, seen_at in splits
+        ],
     )

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, Self
 
-from sqlalchemy import ColumnElement, Row, bindparam, func, insert, select
+from sqlalchemy import ColumnElement, Row, func, insert, select
 
 from app.core.date_time import Timestamp
 from app.core.entities import CandleSpan, Security, Series
@@ -15,13 +15,7 @@ from app.repository.sql.of_series import SqlSeriesCollection
 from db_schema import models
 
 _SPAN = table_of(models.CandleSpan)
-# These are asked for each batch of candles: made once, they are compiled once.
-_TOUCHING = select(_SPAN).where(
-    _SPAN.c.series_id == bindparam("series"),
-    _SPAN.c.time_from <= bindparam("time_till"),
-    _SPAN.c.time_till >= bindparam("time_from"),
-)
-_INSERT = insert(_SPAN)
+# These speak of our own names only; values are parameters.
 _TOUCHED = "FROM candle_span WHERE series_id = ? AND time_from <= ? AND time_till >= ?"
 _TOUCHED_ENDS = f"SELECT time_from, time_till {_TOUCHED}"
 _FORGET_TOUCHED = f"DELETE {_TOUCHED}"
@@ -29,7 +23,7 @@ _INSERT_ONE = "INSERT INTO candle_span (series_id, time_from, time_till) VALUES 
 _IS_COVERED = "EXISTS (SELECT FROM candle_span WHERE series_id = $1 AND time_from <= $2 AND time_till >= $3)"
 # Puts one span in place of those it touches: what is deleted is gone before what replaces it is checked.
 _COVER = (
-    "WITH touched AS (DELETE FROM candle_span"  # noqa: S608  # values are parameters
+    "WITH touched AS (DELETE FROM candle_span"  # noqa: S608
     f" WHERE series_id = $1 AND time_from <= $3 AND time_till >= $2 AND NOT {_IS_COVERED}"
     " RETURNING time_from, time_till) INSERT INTO candle_span"
     f" SELECT $1, least($2, min(time_from)), greatest($3, max(time_till)) FROM touched HAVING NOT {_IS_COVERED}"
@@ -87,12 +81,11 @@ class SqlSpanRepository(SqlSeriesCollection[CandleSpan]):
 
     async def _uncover(self, series_id: int, hole: Period) -> None:
         """Replace the spans that a hole touches by what it leaves of them."""
-        ends = {"series": series_id, "time_from": hole.time_from, "time_till": hole.time_till}
-        rows = await self._transaction.rows(_TOUCHING, ends)
+        rows = await self._transaction.rows(select(_SPAN).where(_SPAN.c.series_id == series_id, _touches(hole)))
         old = {Period(row.time_from, row.time_till) for row in rows}
         new = set(subtract(sorted(old), [hole]))
         await self._delete({"series_id": series_id, "time_from": span.time_from} for span in old - new)
-        await self._transaction.write(_INSERT, [_values(series_id, span) for span in sorted(new - old)])
+        await self._transaction.write(insert(_SPAN), [_values(series_id, span) for span in sorted(new - old)])
 
     def _entity(self, row: Row[Any]) -> CandleSpan:
         series = self._series_of(row)

@@ -101,7 +101,7 @@ class Transaction:
             return found
 
     async def execute(self, statement: str, *values: object) -> None:
-        """Execute a driver's own statement; SQLite only, which has to be asked but once this way."""
+        """Execute a driver's own statement; SQLite only: one way to the thread of its driver and back."""
         self.require_writer()
         await self.tuples(statement, *values)
 

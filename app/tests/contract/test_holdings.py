@@ -26,7 +26,7 @@ from app.tests.builders import (
 )
 
 PERIOD = Period(minute(5), minute(10))
-SPLITS = [Split(SBER, date(2024, 1, 3), 0.1, minute(1)), Split(SBER, date(2024, 1, 9), 1 / 3, minute(0))]
+SPLITS = [Split(SBER, date(2024, 1, day), factor, minute(day)) for day, factor in ((3, 0.1), (9, 1 / 3), (10, 10.0))]
 REFUSED = [a_quarantined_row(6), replace(a_quarantined_row(90), raw='["€"]', seen_at=minute(7), attempts=3)]
 
 
@@ -57,6 +57,7 @@ async def test_it_is_what_matters_to_the_period(stored: IStorage) -> None:
         REFUSED,
         SPLITS,
     )
+    assert [type(split.factor) for split in held.splits] == [float] * len(SPLITS)
     assert list(held.candles) == [a_candle(n, close=0.7, is_final=n < 9) for n in range(5, 10)]
 
 

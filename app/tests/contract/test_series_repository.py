@@ -105,6 +105,17 @@ async def test_lock_gives_the_state(storage: IStorage) -> None:
         assert await writer.series.lock(SBER_M1) == a_state()
 
 
+async def test_what_was_cleared_can_be_added_again_at_once(storage: IStorage) -> None:
+    await follow(storage, SBER_M1, SBER_D1)
+    async with storage.begin() as writer:
+        states = [await writer.series.lock(series) for series in (SBER_M1, SBER_D1)]
+        await writer.series.clear()
+        await writer.series.add(states)
+
+    async with storage.read() as reader:
+        assert [state async for state in reader.series] == states
+
+
 async def test_a_removed_series_is_unknown_at_once(storage: IStorage) -> None:
     await follow(storage, SBER_M1, SBER_D1)
     async with storage.begin() as writer:
