@@ -15,6 +15,7 @@ from app.simulator.server import Simulator
 from app.simulator.servers import free_port
 from app.tests.market_data_adapter.asking import moments
 from app.tests.market_data_adapter.conftest import NOON
+from app.tests.meeting import let_meet
 
 PATH = "/iss/securities/SBER.json"
 OpenClient = Callable[..., IssClient]
@@ -184,6 +185,26 @@ async def test_no_more_requests_a_second_than_allowed(simulator: Simulator, open
     await asyncio.gather(*(client.get(PATH, {}, bytes) for _ in range(9)))
 
     assert moments(simulator)[-1] - began >= 8 * 0.05 * 0.9
+
+
+async def test_others_go_on_between_answers_that_came_together(
+    simulator: Simulator, open_client: OpenClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    let_meet(monkeypatch, 8)
+    client = open_client(simulator.url)
+    turns, parsed_in = 0, []
+
+    async def go_on() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    going_on = asyncio.create_task(go_on())
+    await asyncio.gather(*(client.get(PATH, {}, lambda _: parsed_in.append(turns)) for _ in range(8)))
+    going_on.cancel()
+
+    assert len(parsed_in) == len(set(parsed_in)) == 8
 
 
 async def test_a_reason_that_is_no_text_can_be_kept_and_told(open_client: OpenClient) -> None:
