@@ -139,7 +139,7 @@ def _are_sane_if_positive(*columns: bytes) -> bool:
     if (opens | highs | lows | closes | volumes) & signs:
         return False
     opened, closed, high = opens | signs, closes | signs, highs | signs
-    return opened - lows & closed - lows & high - opens & high - closes & signs == signs
+    return (opened - lows) & (closed - lows) & (high - opens) & (high - closes) & signs == signs
 
 
 @lru_cache(maxsize=16)  # almost all pages are full

@@ -220,6 +220,8 @@ class SqlSeriesRepository(_Catalogue[SeriesState]):
 
     async def add(self, items: Iterable[SeriesState], /) -> None:
         states = sorted(items, key=lambda state: state.series)
+        if not states:
+            return
         if self._transaction.ids.keys() >= {state.series for state in states}:  # whoever changes them has locked them
             await self._change(states)
             return
