@@ -3,19 +3,28 @@
 import asyncio
 import random
 from contextlib import AsyncExitStack
+from datetime import timedelta
 from urllib.parse import urlsplit
 
 import pytest
 import redis.asyncio
 from structlog.testing import capture_logs
-from taskiq import SendTaskError
+from taskiq import Context, SendTaskError, TaskiqMessage
 
+from app.bootstrap import Service
+from app.core.entities import Timeframe
 from app.core.errors import QueueUnavailableError
-from app.simulator.servers import FaultProxy, Redis
+from app.core.spans import Period
+from app.core.updates import Update, UpdatePart
+from app.simulator.server import Simulator
+from app.simulator.servers import FaultProxy, Redis, free_port
 from app.tasks import stream_broker
+from app.tasks.backfill import backfill_series, kick_rest
 from app.tasks.broker import FailureLog
 from app.tasks.stream_broker import StreamBroker
+from app.tests.builders import GAZP_M1, SBER_M1
 from app.tests.tasks.children import Child
+from app.tests.tasks.comparing import follow
 from app.tests.tasks.jobs import DELIVERIES, LEASE, LONG, Journal, a_child, a_worker, broker_with_jobs, kick
 from app.tests.tasks.queues import (
     DEAD,
@@ -31,6 +40,7 @@ from app.tests.tasks.queues import (
     resume,
 )
 from app.tests.tasks.waiting import eventually
+from app.use_cases.list_unfinished import list_unfinished
 
 
 async def test_b1_a_worker_survives_a_restart_of_redis_under_load_and_runs_everything_once(journal: Journal) -> None:
@@ -386,3 +396,21 @@ async def test_b13_cancelled_calls_leave_no_answers_to_others(
     assert {type(end) for end in ends} == {asyncio.CancelledError, type(None)}
     assert [int(echo) for echo in echoes] == list(range(100))
     assert ends.count(None) <= waiting == await client.xlen(QUEUE)
+
+
+async def test_a_load_did_not_fail_when_the_next_one_cannot_be_queued(service: Service, simulator: Simulator) -> None:
+    now = simulator.clock.now()
+    period = Period(now - timedelta(hours=2), Timeframe.M1.floor(now))
+    await follow(service, SBER_M1, GAZP_M1, since=period.time_from)
+    async with service.storage.begin() as uow:
+        await uow.updates.add([Update("wish", now)])
+        await uow.update_parts.add(UpdatePart("wish", now, series, period) for series in (SBER_M1, GAZP_M1))
+    broker = StreamBroker(f"redis://127.0.0.1:{free_port()}/0", lease=LEASE)
+    context = Context(TaskiqMessage(task_id="", task_name="", labels={}, args=[], kwargs={}), broker)
+
+    with pytest.raises(SendTaskError):
+        await kick_rest(broker, await list_unfinished(service.storage))
+    await backfill_series("TQBR", "SBER", Timeframe.M1, service, context)
+
+    assert await list_unfinished(service.storage) == [GAZP_M1]
+    await broker.shutdown()
